@@ -1,0 +1,106 @@
+//! Backups of the metadata, and the end of the wait after a restore.
+//!
+//! The gateway knows no files: the process hands in [`Backups`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use holdfast_metadata::backup::BACKUP_KEPT;
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+use uuid::Uuid;
+
+use super::error::AdminError;
+use super::upkeep::NotDone;
+use super::view::{BackupView, BackupsView, DoneView, TakeBackup};
+use super::{Admin, json};
+
+/// What is asked of the process.
+#[async_trait]
+pub trait Backups: Send + Sync + 'static {
+    /// Takes one into a new file of the server's machine.
+    async fn take(&self, file: PathBuf, keep: Duration) -> Result<BackupView, NotDone>;
+
+    /// All that are known.
+    async fn list(&self) -> Result<BackupsView, NotDone>;
+
+    /// Forgets one: what it pinned may be destroyed.
+    async fn forget(&self, id: Uuid) -> Result<(), NotDone>;
+
+    /// Takes a restored metadata for compared with the drives. Whether it was waiting for that.
+    async fn confirm(&self) -> Result<bool, NotDone>;
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BackupRoute {
+    /// `GET /admin/v1/metadata/backups`.
+    List,
+    /// `POST /admin/v1/metadata/backups`.
+    Take,
+    /// `DELETE /admin/v1/metadata/backups/ID`.
+    Forget(String),
+    /// `POST /admin/v1/metadata/reconciled`.
+    Confirm,
+}
+
+impl BackupRoute {
+    /// The route of a request below `/admin/v1/metadata`.
+    pub(super) fn of(method: &Method, below: &[&str]) -> Option<Self> {
+        match below {
+            ["backups"] if method == Method::GET => Some(Self::List),
+            ["backups"] if method == Method::POST => Some(Self::Take),
+            ["backups", id] if method == Method::DELETE => Some(Self::Forget((*id).to_owned())),
+            ["reconciled"] if method == Method::POST => Some(Self::Confirm),
+            _ => None,
+        }
+    }
+}
+
+impl Admin {
+    pub(super) async fn backups(
+        &self,
+        route: BackupRoute,
+        body: &[u8],
+    ) -> Result<Response<Full<Bytes>>, AdminError> {
+        let backups = self
+            .surroundings
+            .backups()
+            .ok_or_else(|| AdminError::not_found("this process takes no backups"))?;
+        match route {
+            BackupRoute::List => Ok(json(StatusCode::OK, &backups.list().await?)),
+            BackupRoute::Take => {
+                let TakeBackup { file, keep_seconds } =
+                    serde_json::from_slice(body).map_err(|error| {
+                        AdminError::invalid(format!("the body can't be read: {error}"))
+                    })?;
+                let keep = keep_seconds.map_or(BACKUP_KEPT, Duration::from_secs);
+                let taken = backups.take(file.into(), keep).await?;
+                tracing::info!(place = taken.place, "a backup of the metadata was taken");
+                Ok(json(StatusCode::CREATED, &taken))
+            }
+            BackupRoute::Forget(id) => {
+                let id = Uuid::parse_str(&id)
+                    .map_err(|_| AdminError::invalid("a backup's id is 32 hexadecimal digits"))?;
+                backups.forget(id).await?;
+                Ok(done("what it pinned may be destroyed from now on"))
+            }
+            BackupRoute::Confirm => {
+                let words = if backups.confirm().await? {
+                    tracing::warn!("an operator confirmed the restored metadata: sweeping goes on");
+                    "the restored metadata is confirmed: sweeping goes on"
+                } else {
+                    "nothing waits to be reconciled"
+                };
+                Ok(done(words))
+            }
+        }
+    }
+}
+
+fn done(words: &str) -> Response<Full<Bytes>> {
+    let done = words.to_owned();
+    json(StatusCode::OK, &DoneView { done })
+}

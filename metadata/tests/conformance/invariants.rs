@@ -1,0 +1,108 @@
+//! What must hold in the database whenever no transaction is under way.
+
+use sqlx::Connection as _;
+
+use super::postgres_server;
+use super::world::{Place, World};
+
+/// Each counts rows that must not be there.
+const FORBIDDEN: &[(&str, &str)] = &[
+    (
+        "references to blobs that are not live",
+        "SELECT COUNT(*) FROM slices LEFT JOIN blobs ON blobs.blob_id = slices.blob_id \
+         WHERE blobs.blob_id IS NULL OR blobs.state <> 'live'",
+    ),
+    (
+        "live blobs that nobody refers to and nobody will sweep",
+        "SELECT COUNT(*) FROM blobs WHERE state = 'live' \
+         AND NOT EXISTS (SELECT 1 FROM slices WHERE slices.blob_id = blobs.blob_id) \
+         AND NOT EXISTS (SELECT 1 FROM garbage WHERE garbage.blob_id = blobs.blob_id)",
+    ),
+    (
+        "slices without an owner",
+        "SELECT COUNT(*) FROM slices \
+         WHERE NOT EXISTS (SELECT 1 FROM versions WHERE versions.uid = slices.owner) \
+         AND NOT EXISTS (SELECT 1 FROM parts WHERE parts.uid = slices.owner)",
+    ),
+    (
+        "versions whose slices are not their size",
+        "SELECT COUNT(*) FROM versions WHERE size <> \
+         (SELECT COALESCE(SUM(len), 0) FROM slices WHERE slices.owner = versions.uid)",
+    ),
+    (
+        "parts whose slices are not their size",
+        "SELECT COUNT(*) FROM parts WHERE size <> \
+         (SELECT COALESCE(SUM(len), 0) FROM slices WHERE slices.owner = parts.uid)",
+    ),
+    (
+        "versions that are current and not the newest, or the other way round",
+        "SELECT COUNT(*) FROM versions WHERE is_current <> CASE WHEN sequence = \
+         (SELECT MAX(newest.sequence) FROM versions AS newest \
+         WHERE newest.bucket_id = versions.bucket_id AND newest.key = versions.key) \
+         THEN 1 ELSE 0 END",
+    ),
+    (
+        "versions of a sequence that their key has not reached",
+        "SELECT COUNT(*) FROM versions LEFT JOIN heads \
+         ON heads.bucket_id = versions.bucket_id AND heads.key = versions.key \
+         WHERE heads.last_sequence IS NULL OR heads.last_sequence < versions.sequence",
+    ),
+    (
+        "versions and open uploads of buckets that are gone",
+        "SELECT (SELECT COUNT(*) FROM versions WHERE bucket_id NOT IN \
+         (SELECT bucket_id FROM buckets)) + (SELECT COUNT(*) FROM uploads WHERE state = 'open' \
+         AND bucket_id NOT IN (SELECT bucket_id FROM buckets))",
+    ),
+    (
+        "parts of uploads that are not open",
+        "SELECT COUNT(*) FROM parts JOIN uploads ON uploads.upload_id = parts.upload_id \
+         WHERE uploads.state <> 'open'",
+    ),
+    (
+        "bytes that the totals miss",
+        "SELECT CAST(ABS((SELECT COALESCE(SUM(size), 0) FROM versions WHERE is_marker = 0) \
+         - (SELECT COALESCE(SUM(bytes), 0) FROM usage) \
+         - (SELECT COALESCE(SUM(bytes), 0) FROM usage_deltas)) AS BIGINT)",
+    ),
+    (
+        "bytes of parts that the totals miss",
+        "SELECT CAST(ABS((SELECT COALESCE(SUM(size), 0) FROM parts) \
+         - (SELECT COALESCE(SUM(part_bytes), 0) FROM usage) \
+         - (SELECT COALESCE(SUM(part_bytes), 0) FROM usage_deltas)) AS BIGINT)",
+    ),
+    (
+        "versions that the totals miss",
+        "SELECT CAST(ABS((SELECT COUNT(*) FROM versions WHERE is_marker = 0) \
+         - (SELECT COALESCE(SUM(versions), 0) FROM usage) \
+         - (SELECT COALESCE(SUM(versions), 0) FROM usage_deltas)) AS BIGINT)",
+    ),
+];
+
+/// Fails with the name of what does not hold.
+pub(crate) async fn check(world: &World) {
+    match &world.place {
+        Place::Sqlite(folder) => {
+            let path = folder.path().join("metadata.db");
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+            let mut connection = sqlx::SqliteConnection::connect_with(&options)
+                .await
+                .unwrap();
+            for (name, sql) in FORBIDDEN {
+                let count = sqlx::query_scalar::<_, i64>(*sql);
+                let found = count.fetch_one(&mut connection).await.unwrap();
+                assert_eq!(found, 0, "{name}");
+            }
+        }
+        Place::Postgres(database) => {
+            let url = postgres_server::server()
+                .unwrap()
+                .url(database, "invariants");
+            let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+            for (name, sql) in FORBIDDEN {
+                let count = sqlx::query_scalar::<_, i64>(*sql);
+                let found = count.fetch_one(&mut connection).await.unwrap();
+                assert_eq!(found, 0, "{name}");
+            }
+        }
+    }
+}

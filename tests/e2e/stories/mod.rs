@@ -1,0 +1,18 @@
+//! The stories, each for itself.
+
+mod bench;
+mod crowd;
+mod drive_set;
+mod drives;
+mod encryption;
+mod faults;
+mod hostile;
+mod kill;
+mod lifecycle;
+mod memory;
+mod model;
+mod reencode;
+mod samples;
+mod upkeep;
+mod verify;
+mod webhooks;

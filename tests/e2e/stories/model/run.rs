@@ -1,0 +1,336 @@
+//! One run: a server, the reference beside it, and a seed from which each next step is drawn.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::faults::Faults;
+use super::reference::{Bucket, Checksum, Version};
+use crate::support::client::{Call, Client, Payload};
+use crate::support::digest::{ALGORITHMS, checksum, checksum_header, md5_base64, md5_hex};
+use crate::support::http::Response;
+use crate::support::random::Random;
+use crate::support::server::Server;
+
+/// Few keys, so that they are overwritten often; with all that makes keys hard.
+pub(crate) const KEYS: [&str; 30] = [
+    "a",
+    "a/b",
+    "a/b/c",
+    "a/b/d",
+    "a//",
+    "a/",
+    "ab",
+    "b/1",
+    "b/2",
+    "b/3",
+    "b0",
+    "/leading",
+    "../up",
+    "./here/./there/",
+    "photos/2026/01/x.jpg",
+    "photos/2026/02/y.jpg",
+    "photos/2026/02/z.jpg",
+    "with space+plus",
+    "percent%41%2F",
+    "query?versionId=null&x=1#hash",
+    "xml<&>\"'",
+    "ünï/cödé",
+    "emoji/🦀",
+    "emoji/🦀🦀",
+    "control\u{1}character",
+    "nul\u{0}byte",
+    "line\nbreak",
+    "carriage\rreturn",
+    "not-a-character\u{FFFF}",
+    "zz",
+];
+
+/// The wish that an object be encrypted. It comes back as it was given, like a content header; only
+/// a copy does not take it over.
+pub(crate) const ENCRYPTION: &str = "x-amz-server-side-encryption";
+
+/// How a run is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) steps: u64,
+    pub(crate) with_faults: bool,
+}
+
+impl Plan {
+    /// Drives and layout, where they are not the default: S3's answers must not depend on them.
+    fn layout(&self) -> Option<(&'static str, &'static str)> {
+        match self.seed % 4 {
+            _ if self.with_faults => None,
+            1 => Some(("3", "2+1")),
+            2 => Some(("1", "1+0")),
+            3 => Some(("4", "copies:3")),
+            _ => None,
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Run {
+    pub(crate) plan: Plan,
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+    pub(crate) random: Random,
+    pub(crate) buckets: BTreeMap<String, Bucket>,
+    pub(crate) faults: Option<Faults>,
+    /// Writes that were refused because drives were away.
+    pub(crate) refused: u64,
+    log: Vec<String>,
+}
+
+impl Run {
+    /// Starts a server with three empty buckets.
+    pub(crate) fn start(plan: Plan) -> Self {
+        let mut server = Server::prepare("model");
+        if let Some((drives, layout)) = plan.layout() {
+            server = server.with_arguments(&["--drives", drives, "--layout", layout]);
+        }
+        server.restart();
+        let client = server.client();
+        let mut run = Self {
+            plan,
+            client,
+            server,
+            random: Random::new(plan.seed),
+            buckets: BTreeMap::new(),
+            faults: None,
+            refused: 0,
+            log: Vec::new(),
+        };
+        if plan.with_faults {
+            run.faults = Some(Faults::new(&mut run.random));
+        }
+        for bucket in ["plain", "versioned", "other.bucket"] {
+            run.client.create_bucket(bucket);
+            run.buckets.insert(bucket.to_owned(), Bucket::new());
+        }
+        run
+    }
+
+    /// Does all steps, then compares everything once more after a restart.
+    pub(crate) fn finish(mut self) {
+        for number in 0..self.plan.steps {
+            self.log.push(format!("step {number}"));
+            self.step();
+        }
+        self.note("the end");
+        self.server.kill();
+        if let Some(mut faults) = self.faults.take() {
+            faults.heal(&mut self);
+            self.faults = Some(faults);
+            self.server.restart_degraded();
+        } else {
+            self.server.restart();
+        }
+        self.compare_everything();
+        self.note("verified");
+        self.server.kill();
+        let verified = self.server.verify(&["--deep"]);
+        assert!(verified.clean, "{:#}", verified.report);
+        self.log.clear();
+    }
+
+    fn step(&mut self) {
+        if let Some(mut faults) = self.faults.take() {
+            faults.maybe_change(self);
+            self.faults = Some(faults);
+        }
+        match self.random.below(1000) {
+            0..210 => self.put(),
+            210..450 => self.get(),
+            450..530 => self.delete(),
+            530..560 => self.delete_batch(),
+            560..640 => self.copy(),
+            640..750 => self.multipart(),
+            750..790 => self.edge(),
+            790..900 => self.list(),
+            900..925 => self.versioning(),
+            925..955 => self.bucket_operations(),
+            955..990 => self.compare_key(),
+            990..995 => self.restart(),
+            _ => self.compare_everything(),
+        }
+    }
+
+    fn restart(&mut self) {
+        self.note("restart");
+        let away = self.faults.as_ref().is_some_and(Faults::any);
+        if self.random.percent(50) {
+            self.server.kill();
+        } else {
+            assert!(self.server.stop(), "it stops well");
+        }
+        if away {
+            self.server.restart_degraded();
+        } else {
+            self.server.restart();
+        }
+    }
+
+    /// Writes down what happens, for whoever reads a failure.
+    pub(crate) fn note(&mut self, what: impl Into<String>) {
+        self.log.push(what.into());
+    }
+
+    /// Sends a request that no fault may disturb.
+    pub(crate) fn call(&mut self, call: &Call) -> Response {
+        let shown = call.shown();
+        self.note(shown);
+        let response = self.client.send(call);
+        self.note(format!("  -> {} {}", response.status, response.code()));
+        response
+    }
+
+    /// Sends a write. While drives are away it may be refused with 503: then it has not happened.
+    pub(crate) fn write(&mut self, call: &Call) -> Option<Response> {
+        let response = self.call(call);
+        let excused = self.faults.as_ref().is_some_and(Faults::any);
+        if response.status == 503 && excused {
+            self.refused += 1;
+            return None;
+        }
+        Some(response)
+    }
+
+    /// One of the buckets.
+    pub(crate) fn some_bucket(&mut self) -> String {
+        let names: Vec<&String> = self.buckets.keys().collect();
+        (*self.random.pick(&names)).clone()
+    }
+
+    /// A key, more often than not one that has been written.
+    pub(crate) fn some_key(&mut self, bucket: &str) -> String {
+        let known: Vec<&String> = self.buckets[bucket].keys.keys().collect();
+        if known.is_empty() || self.random.percent(40) {
+            (*self.random.pick(&KEYS)).to_owned()
+        } else {
+            (*self.random.pick(&known)).clone()
+        }
+    }
+
+    /// Bytes of a size around which something changes: inline, copies, stripes.
+    pub(crate) fn some_body(&mut self) -> Arc<Vec<u8>> {
+        let len = match self.random.below(20) {
+            0 => 0,
+            1..8 => self.random.between(1, 300),
+            8..12 => self.random.between(300, 65_536),
+            12 => self.random.between(65_535, 65_537),
+            13..16 => self.random.between(65_537, 524_288),
+            16 => self.random.between(524_287, 524_289),
+            17 | 18 => self.random.between(524_289, 1_600_000),
+            _ => self.random.between(1_048_575, 1_048_577),
+        };
+        Arc::new(self.random.bytes(len as usize))
+    }
+
+    /// Headers that an object is to keep.
+    pub(crate) fn some_headers(&mut self) -> BTreeMap<String, String> {
+        let mut headers = BTreeMap::new();
+        let all = [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("content-type", "application/x-holdfast"),
+            ("cache-control", "max-age=3600"),
+            ("content-disposition", "attachment; filename=\"a b\""),
+            ("content-language", "de"),
+            ("content-encoding", "gzip"),
+            ("expires", "Thu, 01 Dec 2033 16:00:00 GMT"),
+            (ENCRYPTION, "AES256"),
+            (ENCRYPTION, "AES256"),
+            ("x-amz-meta-colour", "blue"),
+            ("x-amz-meta-colour", "green and  more"),
+            ("x-amz-meta-a-b.c_d", "1"),
+        ];
+        for _ in 0..self.random.below(4) {
+            let (name, value) = self.random.pick(&all);
+            headers.insert((*name).to_owned(), (*value).to_owned());
+        }
+        headers
+    }
+
+    /// A checksum algorithm, or none.
+    pub(crate) fn some_algorithm(&mut self) -> Option<String> {
+        self.random
+            .percent(50)
+            .then(|| (*self.random.pick(&ALGORITHMS)).to_owned())
+    }
+
+    /// Adds `body` to `call` in one of the ways that clients send bodies, with its checksum.
+    pub(crate) fn with_body(
+        &mut self,
+        call: Call,
+        body: &[u8],
+        algorithm: Option<&String>,
+    ) -> Call {
+        let call = call.body(body);
+        let checksum = algorithm.map(|a| (checksum_header(a), checksum(a, body)));
+        let chunk_len = self.random.between(8_192, 100_000) as usize;
+        let call = match (self.random.below(5), checksum) {
+            (0, Some(trailer)) => call.payload(Payload::SignedChunks {
+                chunk_len,
+                trailer: Some(trailer),
+            }),
+            (1, Some(trailer)) => call.payload(Payload::UnsignedChunks { chunk_len, trailer }),
+            (form, checksum) => {
+                let call = match checksum {
+                    Some((name, value)) => call.header(&name, &value),
+                    None => call,
+                };
+                match form {
+                    2 => call.payload(Payload::Unsigned),
+                    3 => call.payload(Payload::SignedChunks {
+                        chunk_len,
+                        trailer: None,
+                    }),
+                    _ => call,
+                }
+            }
+        };
+        if self.random.percent(20) {
+            call.header("content-md5", &md5_base64(body))
+        } else {
+            call
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Plan { seed, steps, .. } = self.plan;
+            let last = self.log.len().saturating_sub(60);
+            eprintln!("{}", self.log[last..].join("\n"));
+            eprintln!(
+                "seed {seed}, {steps} steps, faults: {}",
+                self.plan.with_faults
+            );
+        }
+    }
+}
+
+/// A version that one PUT makes.
+pub(crate) fn plain_version(
+    body: Arc<Vec<u8>>,
+    headers: BTreeMap<String, String>,
+    algorithm: Option<&String>,
+) -> Version {
+    Version {
+        id: String::new(),
+        is_marker: false,
+        etag: md5_hex(&body),
+        checksum: algorithm.map(|algorithm| Checksum {
+            algorithm: algorithm.clone(),
+            value: checksum(algorithm, &body),
+            kind: "FULL_OBJECT",
+        }),
+        body,
+        parts: None,
+        headers,
+        tags: BTreeMap::new(),
+        last_modified: None,
+    }
+}
