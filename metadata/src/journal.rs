@@ -14,6 +14,7 @@
 
 mod base;
 mod capture;
+mod grudges;
 mod keeper;
 mod names;
 mod notice;
@@ -34,7 +35,7 @@ pub(crate) use capture::Capture;
 pub(crate) use keeper::Keeper;
 pub use keeper::{JournalState, JournalStatus};
 pub(crate) use record::Record;
-pub use recover::{Permission, RecoverError, Recovered, Recovery, recover};
+pub use recover::{Permission, RecoverError, Recovered, Recovery, recover, setting_of};
 pub(crate) use recover::{put_in_place, remove_database};
 pub(crate) use redo::redo;
 pub use shelf::{Shelf, ShelfFile, ShelfRead};

@@ -45,6 +45,8 @@ mod interleaving;
 mod invariants;
 #[path = "conformance/journal.rs"]
 mod journal;
+#[path = "conformance/journal_holders.rs"]
+mod journal_holders;
 #[path = "conformance/kill.rs"]
 mod kill;
 #[path = "conformance/lifecycle.rs"]

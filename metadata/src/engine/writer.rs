@@ -76,8 +76,12 @@ enum End {
     Unchanged,
     /// It did not happen.
     RolledBack(MetadataError),
-    /// It is rolled back here, and on too few drives: a restore may still find it.
-    Unjournaled(String),
+    /// It is on too few drives: it is not committed here, and a restore may still find it.
+    Unjournaled {
+        reason: String,
+        /// Why the connection can't be used any more, if so.
+        broken: Option<sqlx::Error>,
+    },
     /// COMMIT failed in a way that says nothing.
     Unknown(sqlx::Error),
 }
@@ -208,12 +212,15 @@ impl Writer {
             }
             End::Unchanged => group.iter_mut().for_each(|job| job.committed()),
             End::RolledBack(error) => fail(group, &error),
-            End::Unjournaled(reason) => {
+            End::Unjournaled { reason, broken } => {
                 tracing::error!(
                     reason,
                     commands = group.len(),
                     "a group could not be journaled: its outcome is unknown"
                 );
+                if let Some(error) = broken {
+                    self.give_up_connection(error.to_string()).await;
+                }
                 fail_unknown(group);
             }
             End::Unknown(error) => {
@@ -225,16 +232,11 @@ impl Writer {
 
     /// Finds out whether the group with this mark happened.
     async fn resolve_group(&mut self, group: &mut [Box<dyn Job>], asked: &Position) {
-        self.files.set_trouble(Some(
-            "a COMMIT failed: the file is being reopened".to_owned(),
-        ));
-        if let Some(connection) = self.connection.take() {
-            let _ = connection.close().await;
-        }
+        self.give_up_connection("a COMMIT failed: the file is being reopened".to_owned())
+            .await;
         for attempt in 1..=RESOLVE_TRIES {
             match self.last_group().await {
                 Ok(found) if found == *asked => {
-                    self.position = found;
                     return group.iter_mut().for_each(|job| job.committed());
                 }
                 Ok(_) => {
@@ -250,28 +252,29 @@ impl Writer {
         fail_unknown(group);
     }
 
+    /// Closes the file, which ends what was under way there; whoever needs it next opens it again.
+    async fn give_up_connection(&mut self, why: String) {
+        self.files.set_trouble(Some(why));
+        if let Some(connection) = self.connection.take() {
+            let _ = connection.close().await;
+        }
+    }
+
     /// The last group that is in the reopened file.
     async fn last_group(&mut self) -> Result<Position, String> {
         if self.connection.is_none() {
             self.reopen().await?;
         }
-        let Some(connection) = self.connection.as_mut() else {
-            return Err("it is not open".to_owned());
-        };
-        match Position::of_sqlite(connection).await {
-            Ok(found) => Ok(found),
-            Err(error) => {
-                self.connection = None;
-                Err(error.to_string())
-            }
-        }
+        Ok(self.position)
     }
 
     /// Opens the file anew, with nobody else in it, and makes durable what is in it.
     async fn reopen(&mut self) -> Result<(), String> {
         match self.try_reopen().await {
-            Ok(connection) => {
+            Ok((connection, position)) => {
                 self.connection = Some(connection);
+                // A group whose outcome nobody knew may be in it: the next one follows on that.
+                self.position = position;
                 self.files.open_readers();
                 self.files.set_trouble(None);
                 Ok(())
@@ -283,7 +286,11 @@ impl Writer {
         }
     }
 
-    async fn try_reopen(&mut self) -> Result<SqliteConnection, String> {
+    async fn try_reopen(&mut self) -> Result<(SqliteConnection, Position), String> {
+        if let Some(journal) = &mut self.journal {
+            // It reads as long as the database is big.
+            journal.keeper.give_up_image();
+        }
         tokio::time::timeout(READERS_LEAVE, self.files.close_readers())
             .await
             .map_err(|_| "readers do not leave the metadata file".to_owned())?;
@@ -306,7 +313,8 @@ impl Writer {
             let settled = journal.settle(&mut connection).await;
             settled.map_err(|error| format!("the journal's last group: {error}"))?;
         }
-        Ok(connection)
+        let position = Position::of_sqlite(&mut connection).await;
+        Ok((connection, position.map_err(|error| error.to_string())?))
     }
 }
 
@@ -435,9 +443,9 @@ async fn apply_group(
                 Err(error) => End::Unknown(error),
             },
             Err(Refused::Before(error)) => roll_back(tx, error).await,
-            Err(Refused::Partly(reason)) => match tx.control("ROLLBACK").await {
-                Ok(()) => End::Unjournaled(reason),
-                Err(rollback) => End::Unknown(rollback),
+            Err(Refused::Partly(reason)) => End::Unjournaled {
+                reason,
+                broken: tx.control("ROLLBACK").await.err(),
             },
         },
     }

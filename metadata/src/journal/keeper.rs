@@ -20,6 +20,7 @@ use holdfast_types::{Clock, DriveId};
 use tokio::task::JoinHandle;
 
 use super::base::{self, Done, Pace, Snapshots, on_disk};
+use super::grudges::Grudges;
 use super::names::Name;
 use super::notice::Notice;
 use super::record::Record;
@@ -29,8 +30,6 @@ use super::survey::{Survey, read_notice};
 use super::{JournalConfig, Position};
 use crate::image::{self, Schema};
 
-/// How long a drive that failed is not asked again.
-const GRUDGE: Duration = Duration::from_secs(60);
 /// How long a group waits for drives to be brought in: shorter than its callers wait.
 const RESCUE: Duration = Duration::from_secs(15);
 /// How much longer the deliberately broken build takes to write a record after it was answered.
@@ -78,10 +77,17 @@ struct Seat {
     used: bool,
 }
 
-/// An image that is being made.
+/// An image that is being made: no longer when it is dropped, because it keeps the database from
+/// being closed.
 struct Imaging {
     task: JoinHandle<Result<Done, String>>,
     joining: bool,
+}
+
+impl Drop for Imaging {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// See the module.
@@ -99,7 +105,7 @@ pub(crate) struct Keeper {
     seats: BTreeMap<DriveId, Seat>,
     /// Drives that know of this term.
     noticed: BTreeSet<DriveId>,
-    failed: BTreeMap<DriveId, Instant>,
+    failed: Grudges,
     imaging: Option<Imaging>,
     record_bytes: u64,
     image_bytes: u64,
@@ -156,7 +162,7 @@ impl Keeper {
             term: term + 1,
             seats: BTreeMap::new(),
             noticed: BTreeSet::new(),
-            failed: BTreeMap::new(),
+            failed: Grudges::default(),
             imaging: None,
             record_bytes: 0,
             image_bytes: 0,
@@ -167,7 +173,9 @@ impl Keeper {
         for seat in keeper.seats.values_mut() {
             seat.counts = true;
         }
-        while keeper.seats.len() < keeper.holders_wanted() && keeper.join(Pace::Full).await {
+        while keeper.seats.len() < keeper.holders_wanted()
+            && keeper.join(Pace::Full, keeper.term).await
+        {
             keeper.finish_imaging(Duration::MAX).await;
         }
         keeper.new_term().await;
@@ -265,8 +273,14 @@ impl Keeper {
         if self.check_ready().is_err() {
             self.rescue(&record).await;
         }
-        self.check_ready()
-            .inspect(|()| self.position = record.position)?;
+        if let Err(reason) = self.check_ready() {
+            // Some drive may have the record: what is committed instead of it must be newer.
+            if self.term == record.term {
+                self.new_term().await;
+            }
+            return Err(reason);
+        }
+        self.position = record.position;
         self.tell();
         Ok(())
     }
@@ -276,7 +290,8 @@ impl Keeper {
         // Drives that are being brought in already have it.
         let mut changed = self.finish_imaging(RESCUE).await;
         while self.imaging.is_none() && self.holders().len() < self.holders_needed() {
-            if !self.join(Pace::Full).await {
+            // The image lacks the record, and must not be taken for newer than it.
+            if !self.join(Pace::Full, record.term).await {
                 break;
             }
             let new: Vec<_> = self
@@ -337,14 +352,13 @@ impl Keeper {
     fn fail(&mut self, drive: DriveId, error: &io::Error) -> bool {
         tracing::error!(%drive, %error, "a drive holds the metadata's journal no more");
         self.last_complaint = format!("drive {drive}: {error}");
-        self.failed.insert(drive, Instant::now());
+        self.failed.bear(drive, Instant::now());
         self.noticed.remove(&drive);
         self.seats.remove(&drive).is_some_and(|seat| seat.counts)
     }
 
     /// Looks after the journal: to be called between groups, every second or so.
     pub(crate) async fn tend(&mut self) {
-        self.failed.retain(|_, since| since.elapsed() < GRUDGE);
         self.shelves = (self.config.shelves)();
         let ill: Vec<DriveId> = self
             .seats
@@ -369,7 +383,7 @@ impl Keeper {
         }
         if self.imaging.is_none() {
             if self.seats.len() < self.holders_wanted() {
-                self.join(Pace::Half).await;
+                self.join(Pace::Half, self.term).await;
             } else if self.record_bytes > self.config.rebase_bytes.max(self.image_bytes) {
                 self.rebase().await;
             }
@@ -408,10 +422,11 @@ impl Keeper {
             holders: self.holders(),
         };
         let whole = notice.holders.len() >= self.holders_wanted();
+        let now = Instant::now();
         let told = self.shelves.iter().filter_map(|shelf| {
             let drive = shelf.drive();
             let ask = !self.noticed.contains(&drive)
-                && !self.failed.contains_key(&drive)
+                && !self.failed.holds(drive, now)
                 && shelf.is_writable();
             // What a drive has from earlier terms is needed until enough others have newer.
             let stale = whole && !self.seats.contains_key(&drive);
@@ -471,15 +486,16 @@ impl Keeper {
     }
 
     /// Brings drives in until there are enough: each gets every record from now on, and an image.
-    /// Whether there was one to bring in.
-    async fn join(&mut self, pace: Pace) -> bool {
+    /// The image is made as one of `term`. Whether there was one to bring in.
+    async fn join(&mut self, pace: Pace, term: u64) -> bool {
         let wanted = self.holders_wanted().saturating_sub(self.seats.len());
+        let now = Instant::now();
         let chosen: Vec<DriveId> = self
             .shelves
             .iter()
             .filter(|shelf| shelf.is_writable())
             .map(|shelf| shelf.drive())
-            .filter(|drive| !self.seats.contains_key(drive) && !self.failed.contains_key(drive))
+            .filter(|drive| !self.seats.contains_key(drive) && !self.failed.holds(*drive, now))
             .take(wanted)
             .collect();
         if chosen.is_empty() {
@@ -491,7 +507,7 @@ impl Keeper {
             .filter(|drive| self.seats.contains_key(drive))
             .collect();
         if !chosen.is_empty() {
-            self.image(chosen, pace, true);
+            self.image(chosen, pace, term, true);
         }
         true
     }
@@ -511,11 +527,11 @@ impl Keeper {
         }
         let holders = self.holders();
         if !holders.is_empty() {
-            self.image(holders, Pace::Half, false);
+            self.image(holders, Pace::Half, self.term, false);
         }
     }
 
-    fn image(&mut self, drives: Vec<DriveId>, pace: Pace, joining: bool) {
+    fn image(&mut self, drives: Vec<DriveId>, pace: Pace, term: u64, joining: bool) {
         let shelves = drives
             .into_iter()
             .filter_map(|drive| self.shelf(drive))
@@ -523,7 +539,7 @@ impl Keeper {
         let about = image::About {
             cluster: Some(self.config.cluster),
             taken_ms: self.clock.now_ms(),
-            term: self.term,
+            term,
         };
         let snapshots = Arc::clone(&self.snapshots);
         let task = tokio::spawn(base::write(snapshots, about, shelves, pace));
@@ -556,6 +572,7 @@ impl Keeper {
             };
             changed |= !seat.counts;
             seat.counts = true;
+            self.failed.end(*drive);
             // Since the image was begun there were records in this segment only.
             let keep = [done.name.clone(), seat.name.clone()];
             if let Some(shelf) = self.shelf(*drive) {
@@ -567,26 +584,45 @@ impl Keeper {
             }
         }
         if imaging.joining {
-            let without: Vec<DriveId> = self
-                .seats
-                .iter()
-                .filter(|(_, seat)| !seat.counts)
-                .map(|(drive, _)| *drive)
-                .collect();
-            for drive in without {
+            for drive in self.without_image() {
                 self.fail(drive, &io::Error::other("it could not be given an image"));
+                changed = true;
             }
         }
         changed
     }
 
+    /// Ends the image that is being made, because the database must be closed. Those that it was for
+    /// are brought in anew.
+    pub(crate) fn give_up_image(&mut self) {
+        if self.imaging.take().is_some() {
+            self.seats.retain(|_, seat| seat.counts);
+            // Their next segments get other names, which take a new term.
+            self.noticed.clear();
+        }
+    }
+
+    fn without_image(&self) -> Vec<DriveId> {
+        let without = self.seats.iter().filter(|(_, seat)| !seat.counts);
+        without.map(|(drive, _)| *drive).collect()
+    }
+
+    /// Lets the drives go that the image was for. Whether there were any: a new term then gives
+    /// their next segments other names.
+
     fn image_failed(&mut self, reason: &str, joining: bool) -> bool {
         tracing::error!(reason, "an image of the metadata could not be made");
         self.last_complaint = reason.to_owned();
-        if joining {
-            self.seats.retain(|_, seat| seat.counts);
+        if !joining {
+            return false;
         }
-        false
+        let without = self.without_image();
+        for drive in &without {
+            // Not asked again at once: whoever waits for drives would ask for ever.
+            self.seats.remove(drive);
+            self.failed.bear(*drive, Instant::now());
+        }
+        !without.is_empty()
     }
 
     /// Brings the status up to date, and says loudly what has become worse or better.

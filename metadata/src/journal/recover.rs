@@ -274,6 +274,26 @@ async fn inspect(database: &Path) -> Result<(SqliteConnection, Position), sqlx::
     Ok((connection, position))
 }
 
+/// A setting in an embedded database that nobody has open; `None` where it has none, or none that
+/// can be read.
+pub async fn setting_of(database: &Path, name: &str) -> Option<String> {
+    let read = async {
+        let mut connection = SqliteConnectOptions::new()
+            .filename(database)
+            .read_only(true)
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        let value = sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
+            .bind(name)
+            .fetch_optional(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(value)
+    };
+    read.await.ok().flatten()
+}
+
 async fn has_meta(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let found: Option<i64> =
         sqlx::query_scalar("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'")
@@ -337,7 +357,7 @@ async fn restore(
         }
     };
     let fresh = beside(database, ".restoring");
-    let (to, rows) = make(survey, &chain, &fresh).await?;
+    let Made { to, rows, groups } = make(survey, &chain, &fresh).await?;
     if to != chain.end {
         return Err(RecoverError::Impossible(format!(
             "the records lead to group {} and not to {}",
@@ -351,19 +371,25 @@ async fn restore(
     Ok(Recovered::Restored {
         to,
         rows,
-        groups: chain.marks.len(),
+        groups,
         set_aside,
     })
 }
 
+/// A database that was made.
+struct Made {
+    to: Position,
+    /// Rows of the image.
+    rows: u64,
+    /// Groups after it.
+    groups: usize,
+}
+
 /// Makes a database at `fresh` of the chain.
-async fn make(
-    survey: &Survey,
-    chain: &Chain,
-    fresh: &Path,
-) -> Result<(Position, u64), RecoverError> {
+async fn make(survey: &Survey, chain: &Chain, fresh: &Path) -> Result<Made, RecoverError> {
     let mut last = RecoverError::Impossible("there is no image".to_owned());
-    for base in &chain.bases {
+    for (base, groups) in &chain.bases {
+        let marks = chain.last(*groups);
         remove_database(fresh)?;
         let (shelf, name) = (Arc::clone(&base.shelf), base.name.clone());
         let made = async {
@@ -384,13 +410,10 @@ async fn make(
             let info = load(image, Target::Sqlite(&mut transaction)).await?;
             transaction.commit().await?;
             let rows = info.tables.iter().map(|table| table.1).sum();
-            let to = if chain.marks.is_empty() {
-                Position::of_sqlite(&mut connection).await?
-            } else {
-                redo_all(survey, &mut connection, &chain.marks).await?
-            };
+            let to = redo_all(survey, &mut connection, marks).await?;
             connection.close().await?;
-            Ok((to, rows))
+            let groups = marks.len();
+            Ok(Made { to, rows, groups })
         };
         match made.await {
             Ok(made) => return Ok(made),

@@ -52,14 +52,22 @@ pub(super) struct Survey {
 /// How new something is.
 type Newness = (u64, u64, u64);
 
-/// A way from an image to the end of the history.
+/// The ways from images to the end of the history.
 pub(super) struct Chain {
-    /// Images of the same moment, the one on the most trusted drive first.
-    pub(super) bases: Vec<Base>,
-    /// Marks of the records after it, in order.
-    pub(super) marks: Vec<Uuid>,
+    /// Images on the way, the nearest first, each with how many of the records are after it. One
+    /// may turn out to be damaged: the next is as good and only takes longer.
+    pub(super) bases: Vec<(Base, usize)>,
+    /// Marks of the records after the farthest of them, in order.
+    marks: Vec<Uuid>,
     /// Where it ends.
     pub(super) end: Position,
+}
+
+impl Chain {
+    /// Marks of the last `count` records, in order.
+    pub(super) fn last(&self, count: usize) -> &[Uuid] {
+        &self.marks[self.marks.len() - count..]
+    }
 }
 
 impl Survey {
@@ -216,28 +224,26 @@ impl Survey {
     }
 
     fn chain_to(&self, end: Position) -> Result<Chain, String> {
-        let mut marks = Vec::new();
+        let (mut bases, mut marks) = (Vec::new(), Vec::new());
         let mut mark = end.mark;
         loop {
-            let bases: Vec<Base> = self
-                .bases
-                .iter()
-                .filter(|base| base.position.mark == mark)
-                .cloned()
-                .collect();
-            if !bases.is_empty() {
-                marks.reverse();
-                return Ok(Chain { bases, marks, end });
-            }
+            let here = self.bases.iter().filter(|base| base.position.mark == mark);
+            bases.extend(here.map(|base| (base.clone(), marks.len())));
             let Some(found) = self.records.get(&mark).and_then(|found| found.first()) else {
-                return Err(format!(
-                    "the newest group on them is {} of epoch {}, and what leads to it is missing",
-                    end.group, end.epoch
-                ));
+                break;
             };
             marks.push(mark);
             mark = found.place.head.before;
         }
+        let Some((_, longest)) = bases.last() else {
+            return Err(format!(
+                "the newest group on them is {} of epoch {}, and what leads to it is missing",
+                end.group, end.epoch
+            ));
+        };
+        marks.truncate(*longest);
+        marks.reverse();
+        Ok(Chain { bases, marks, end })
     }
 
     /// The marks of the records that lead from `from` to the newest end, in order; `None` if it is

@@ -29,6 +29,8 @@ pub(crate) struct FolderShelf {
     folder: PathBuf,
     /// What takes no writes.
     pub(crate) broken: AtomicBool,
+    /// What takes no images, but all else: they are long.
+    pub(crate) no_images: AtomicBool,
 }
 
 struct FolderFile {
@@ -47,6 +49,7 @@ impl FolderShelf {
             drive: DriveId::from_bytes([number; 16]),
             folder,
             broken: AtomicBool::new(false),
+            no_images: AtomicBool::new(false),
         })
     }
 
@@ -55,6 +58,20 @@ impl FolderShelf {
             return Err(io::Error::other("the drive is broken"));
         }
         Ok(())
+    }
+
+    /// Damages every image in its rows; how many there were.
+    pub(crate) fn damage_images(&self) -> usize {
+        let names = self.names().into_iter();
+        let images = names.filter(|name| name.starts_with("image"));
+        let damage = |name: String| {
+            let path = self.folder.join(name);
+            let mut bytes = fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(path, bytes).unwrap();
+        };
+        images.map(damage).count()
     }
 
     fn names(&self) -> Vec<String> {
@@ -129,6 +146,9 @@ impl ShelfFile for FolderFile {
 
     fn publish(&mut self, name: &str) -> io::Result<()> {
         self.shelf.check()?;
+        if name.starts_with("image") && self.shelf.no_images.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let target = self.shelf.folder.join(name);
         if target.exists() {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -258,7 +278,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 pub(crate) struct Journaled {
     folder: Arc<tempfile::TempDir>,
     pub(crate) shelves: Vec<Arc<FolderShelf>>,
-    may_lose: usize,
+    pub(crate) may_lose: usize,
     pub(crate) world: World,
 }
 
@@ -288,7 +308,7 @@ impl Journaled {
             .await;
     }
 
-    async fn content(&self) -> BTreeMap<String, (u64, u64)> {
+    pub(crate) async fn content(&self) -> BTreeMap<String, (u64, u64)> {
         content(&self.world.metadata).await
     }
 
@@ -321,13 +341,21 @@ impl Journaled {
         handles(&self.shelves)
     }
 
+    /// The shelves that hold the journal now.
+    pub(crate) fn holders(&self) -> Vec<Arc<FolderShelf>> {
+        let holders = self.world.metadata.journal_status().unwrap().holders;
+        let shelves = self.shelves.iter();
+        let of = shelves.filter(|shelf| holders.contains(&shelf.drive));
+        of.cloned().collect()
+    }
+
     fn lose_drive(&self, number: usize) {
         let folder = &self.shelves[number].folder;
         fs::remove_dir_all(folder).unwrap();
         fs::create_dir(folder).unwrap();
     }
 
-    async fn state(&self, wanted: JournalState) {
+    pub(crate) async fn state(&self, wanted: JournalState) {
         let limit = std::time::Instant::now() + Duration::from_secs(60);
         loop {
             let status = self.world.metadata.journal_status().unwrap();
