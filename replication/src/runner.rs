@@ -1,11 +1,15 @@
 //! Runs workers, each in a task of its own: paces them, pauses after failures, shows their state,
 //! and stops them between two steps.
 //!
-//! A step is never cancelled: on stop the runner lets each worker finish the step it is in.
+//! A step is never cancelled: on stop the runner lets each worker finish the step it is in. One that
+//! panics has failed like any other: a repair that has silently ended would be worse than a defect.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -98,7 +102,8 @@ async fn run<W: Worker>(
         }
         worker.set_pace(orders.pace_percent(usual_pace));
         let began = Instant::now();
-        let step = worker.work().await;
+        let step = AssertUnwindSafe(worker.work()).catch_unwind().await;
+        let step = step.unwrap_or_else(|panic| Err(WorkError::Panicked(said(&*panic))));
         let doing = worker.doing();
         let advance = worker.advance();
         let eta = advance.and_then(|advance| forecast.after(advance));
@@ -146,6 +151,13 @@ async fn run<W: Worker>(
             }
         }
     }
+}
+
+/// What a panic says of itself.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it says nothing".to_owned())
 }
 
 /// Once when it begins to fail, then each time the pause is at its longest.
@@ -376,6 +388,47 @@ mod tests {
         assert_eq!(rest(worked, 100), 1);
         assert_eq!(rest(worked * 10, 50), 250);
         assert_eq!(rest(worked * 100, 10), 2250);
+    }
+
+    /// Panics once.
+    struct Panicking(Arc<AtomicU64>);
+
+    #[async_trait]
+    impl Worker for Panicking {
+        fn name(&self) -> &'static str {
+            "panicking"
+        }
+
+        async fn work(&mut self) -> Result<Progress, WorkError> {
+            assert!(
+                self.0.fetch_add(1, Ordering::SeqCst) > 0,
+                "a broken invariant"
+            );
+            Ok(Progress::Idle)
+        }
+
+        async fn wait(&mut self) {
+            std::future::pending().await
+        }
+
+        fn doing(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_panics_is_shown_and_tried_again() {
+        let steps = Arc::new(AtomicU64::new(0));
+        let workers = Workers::new();
+        workers.start(Panicking(Arc::clone(&steps)));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let status = workers.table().list().remove(0);
+        assert_eq!(status.state, WorkerState::Failing);
+        assert!(status.last_error.unwrap().contains("a broken invariant"));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(workers.table().list()[0].state, WorkerState::Idle);
+        assert_eq!(steps.load(Ordering::SeqCst), 2);
+        assert!(workers.stop(Duration::from_secs(1)).await);
     }
 
     /// Its one step takes ten seconds.

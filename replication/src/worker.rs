@@ -39,6 +39,9 @@ pub enum WorkError {
     /// It waits for drives, memory or something else that may come; in words for an operator.
     #[error("{0}")]
     Waiting(String),
+    /// A step broke off: a defect, which a person must look at. The others go on.
+    #[error("a step broke off: {0}")]
+    Panicked(String),
 }
 
 /// Background work, one step at a time.
