@@ -25,7 +25,7 @@ use holdfast_metadata::repair::{OwedBlob, Stray, StrayVerdict};
 use holdfast_types::{Clock, DriveId, DriveState, FragmentId, FragmentStore, StoreError};
 
 use self::one::{Repair, Repaired};
-use self::plan::Plan;
+use self::plan::{InVain, Plan, QUEUE_LEN};
 use crate::worker::{Advance, Progress, WorkError, Worker};
 
 pub use self::status::{Owed, RepairHandle, RepairStatus};
@@ -41,6 +41,8 @@ pub struct Repairer {
     states: HashMap<DriveId, DriveState>,
     phase: Phase,
     round: Round,
+    in_vain: InVain,
+    queue_len: usize,
     walk_took: Duration,
 }
 
@@ -77,8 +79,10 @@ impl Repairer {
             clock,
             handle: handle.clone(),
             states: HashMap::new(),
-            phase: Phase::begin(),
+            phase: Phase::begin(QUEUE_LEN),
             round: Round::default(),
+            in_vain: InVain::default(),
+            queue_len: QUEUE_LEN,
             walk_took: Duration::ZERO,
         };
         (repairer, handle)
@@ -94,9 +98,13 @@ impl Repairer {
         let page = self.metadata.owed_page(plan.after, PAGE).await?;
         if !page.is_empty() {
             for owed in page {
-                plan.take(owed, &self.states);
+                plan.take(owed, &self.states, &self.in_vain);
             }
             return Ok(Phase::Walking(plan, began));
+        }
+        if plan.untried == 0 {
+            // All were tried: each gets its turn again.
+            self.in_vain.clear();
         }
         self.walk_took = began.elapsed();
         let (now_ms, found) = (self.clock.now_ms(), plan.by_spares.clone());
@@ -122,12 +130,15 @@ impl Repairer {
         };
         let repair = &repair;
         let outcomes: Vec<_> = stream::iter(next.into_iter().rev())
-            .map(|owed| async move { repair.run(&owed).await })
+            .map(|owed| async move { (owed.blob.blob, repair.run(&owed).await) })
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
         let mut bytes = 0;
-        for outcome in outcomes {
+        for (blob, outcome) in outcomes {
+            // One that the metadata can't speak of must not be the first of every round.
+            let is_owed = outcome.as_ref().map_or(true, |done| done.blocked > 0);
+            self.in_vain.tried(blob, is_owed);
             let done = outcome?;
             bytes += done.bytes;
             self.note(done);
@@ -268,8 +279,8 @@ impl Repairer {
 }
 
 impl Phase {
-    fn begin() -> Self {
-        Self::Walking(Box::default(), Instant::now())
+    fn begin(queue_len: usize) -> Self {
+        Self::Walking(Box::new(Plan::new(queue_len)), Instant::now())
     }
 }
 
@@ -284,9 +295,10 @@ impl Worker for Repairer {
         if now != self.states {
             // What is urgent, and where things can go, has changed.
             self.states = now;
-            self.phase = Phase::begin();
+            self.in_vain.clear();
+            self.phase = Phase::begin(self.queue_len);
         }
-        let phase = std::mem::replace(&mut self.phase, Phase::begin());
+        let phase = std::mem::replace(&mut self.phase, Phase::begin(self.queue_len));
         match phase {
             Phase::Walking(plan, began) => self.phase = self.walk(plan, began).await?,
             Phase::Repairing(mut queue) if !queue.is_empty() => {

@@ -91,6 +91,30 @@ async fn assert_whole(world: &World, blob: BlobId) {
     }
 }
 
+/// Blobs that can't be helped are more than a round takes, and urgent.
+#[tokio::test]
+async fn what_can_be_repaired_does_not_wait_for_what_cannot() {
+    let world = World::new().await;
+    let mut beyond_help = Vec::new();
+    for number in 0..3 {
+        let blob = world.put(&format!("lost {number}")).await;
+        for index in 0..3 {
+            let drive = report(&world, blob, index, DebtKind::Missing).await;
+            world.store.lose(drive, &fragment(&world, blob, index));
+        }
+        beyond_help.push(blob);
+    }
+    let blob = world.put("film").await;
+    let drive = report(&world, blob, 1, DebtKind::Missing).await;
+    world.store.lose(drive, &fragment(&world, blob, 1));
+    let (mut repair, handle) = repairer(&world);
+    repair.queue_len = 2;
+    rounds(&mut repair).await;
+    assert_whole(&world, blob).await;
+    assert_eq!(handle.status().repaired_fragments, 1);
+    assert_eq!(debts(&world).await, 3 * beyond_help.len() as u64);
+}
+
 #[tokio::test]
 async fn what_a_drive_lost_is_written_there_again() {
     let world = World::new().await;
