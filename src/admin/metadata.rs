@@ -139,8 +139,7 @@ async fn restore_into(
     // Held to the end: nobody serves it meanwhile.
     let data = DataFolder::take(data)?;
     data.make_database_folder()?;
-    let drives = data.drives();
-    let shelves = tokio::task::spawn_blocking(move || closed_shelves(&drives)).await??;
+    let shelves = closed_shelves(&data).await?;
     let into = match args.into {
         Some(url) => RestoreInto::Postgres(url),
         None => RestoreInto::Sqlite(data.database()),

@@ -46,7 +46,7 @@ pub(crate) struct FoundDrive {
 }
 
 /// The setting's key in the metadata.
-const SETTING: &str = "cluster";
+pub(crate) const SETTING: &str = "cluster";
 
 /// The policy of buckets that name none.
 pub(crate) const DEFAULT_POLICY: &str = holdfast_gateway::admin::DEFAULT_POLICY;

@@ -1,6 +1,7 @@
 //! The metadata's journal on the drives: joins what metadata asks of a drive to what a drive lends,
 //! restores a lost database before anything is served, and keeps the journal from then on.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,11 +10,13 @@ use anyhow::{Context, bail};
 use holdfast_metadata::Metadata;
 use holdfast_metadata::journal::{
     JournalConfig, Permission, Recovered, Recovery, Shelf, ShelfFile, ShelfRead, recover,
+    setting_of,
 };
 use holdfast_storage_node::{self as node, LocalStore, ReadShelf};
 use holdfast_types::{ClusterId, DriveId, Layout};
 
 use super::data_folder::DataFolder;
+use super::first_start::{Fixed, SETTING};
 
 /// Brings the database to what the drives below the data folder have of it. To be called before
 /// the database is opened.
@@ -21,8 +24,7 @@ pub(crate) async fn restore(
     data: &DataFolder,
     permission: Permission,
 ) -> anyhow::Result<Recovered> {
-    let drives = data.drives();
-    let shelves = tokio::task::spawn_blocking(move || closed_shelves(&drives)).await??;
+    let shelves = closed_shelves(data).await?;
     let recovered = recover(Recovery {
         database: data.database(),
         shelves,
@@ -76,9 +78,38 @@ pub(crate) async fn keep(
     }
 }
 
-/// The shelves of all folders below `drives` that are drives. Of several that say they are one
-/// drive none is read twice: a copy is of no more use.
-pub(crate) fn closed_shelves(drives: &Path) -> anyhow::Result<Vec<Arc<dyn Shelf>>> {
+/// The shelves of all folders below DATA/drives that are drives of this store.
+///
+/// A drive of another store among them (it was in its way, or is on its way there) is passed over
+/// where the database says which is ours; where it does not, nobody knows whose metadata to restore.
+pub(crate) async fn closed_shelves(data: &DataFolder) -> anyhow::Result<Vec<Arc<dyn Shelf>>> {
+    let drives = data.drives();
+    let mut found = tokio::task::spawn_blocking(move || read_shelves(&drives)).await??;
+    let clusters: BTreeSet<ClusterId> =
+        found.iter().map(|shelf| shelf.identity().cluster).collect();
+    if clusters.len() > 1 {
+        let fixed = setting_of(&data.database(), SETTING).await;
+        let fixed: Option<Fixed> = fixed.and_then(|text| serde_json::from_str(&text).ok());
+        let Some(Fixed { cluster, .. }) = fixed else {
+            bail!(
+                "{} has drives of several clusters ({}), and there is no database that says which \
+                 of them this store is: take out those that are of another one",
+                data.drives().display(),
+                clusters
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            );
+        };
+        found.retain(|shelf| shelf.identity().cluster == cluster);
+    }
+    found.sort_by_key(|shelf| shelf.identity().drive);
+    let shelf = |shelf| Arc::new(Closed(shelf)) as Arc<dyn Shelf>;
+    Ok(found.into_iter().map(shelf).collect())
+}
+
+fn read_shelves(drives: &Path) -> anyhow::Result<Vec<ReadShelf>> {
     let entries = match std::fs::read_dir(drives) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -86,16 +117,13 @@ pub(crate) fn closed_shelves(drives: &Path) -> anyhow::Result<Vec<Arc<dyn Shelf>
             return Err(error).with_context(|| format!("can't read {}", drives.display()));
         }
     };
-    let mut shelves: Vec<Arc<dyn Shelf>> = Vec::new();
+    let mut shelves = Vec::new();
     for entry in entries {
         let path = entry
             .with_context(|| format!("can't read {}", drives.display()))?
             .path();
-        if let Ok(shelf) = ReadShelf::at(&path) {
-            shelves.push(Arc::new(Closed(shelf)));
-        }
+        shelves.extend(ReadShelf::at(&path));
     }
-    shelves.sort_by_key(|shelf| shelf.drive());
     Ok(shelves)
 }
 
@@ -190,5 +218,46 @@ impl ShelfFile for Writing {
 
     fn publish(&mut self, name: &str) -> io::Result<()> {
         self.0.publish(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_metadata::MetadataConfig;
+    use holdfast_storage_node::format_drive;
+    use holdfast_types::{Region, SystemClock};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_drive_of_another_store_is_never_taken_for_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::take(&folder.path().join("data")).unwrap();
+        data.make_database_folder().unwrap();
+        assert!(closed_shelves(&data).await.unwrap().is_empty());
+        let (ours, theirs) = (ClusterId::generate(), ClusterId::generate());
+        let ids: Vec<DriveId> = (1..=3).map(|n| DriveId::from_bytes([n; 16])).collect();
+        // Theirs is the first in order.
+        for (number, cluster) in [(0, theirs), (1, ours), (2, ours)] {
+            format_drive(&data.drive(number + 1), cluster, ids[usize::from(number)]).unwrap();
+        }
+        let refused = closed_shelves(&data).await.err().unwrap().to_string();
+        assert!(refused.contains("several clusters"), "{refused}");
+        let config = MetadataConfig::new(format!("sqlite:{}", data.database().display()));
+        let region = Region::parse("us-east-1").unwrap();
+        let metadata = Metadata::open(&config, region.clone(), Arc::new(SystemClock));
+        let metadata = metadata.await.unwrap();
+        let fixed = Fixed {
+            cluster: ours,
+            region,
+            layout: "2+1".parse().unwrap(),
+            drives: 2,
+        };
+        let text = serde_json::to_string(&fixed).unwrap();
+        metadata.fix_setting(SETTING, &text).await.unwrap();
+        metadata.close().await;
+        let found = closed_shelves(&data).await.unwrap();
+        let found: Vec<DriveId> = found.iter().map(|shelf| shelf.drive()).collect();
+        assert_eq!(found, ids[1..]);
     }
 }
