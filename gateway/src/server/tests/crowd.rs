@@ -13,7 +13,8 @@ use super::{Client, Limits, Server};
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
 const WAITING: &str = "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n";
-const SOON: Duration = Duration::from_secs(5);
+/// Long before an idle connection would be closed for being idle.
+const SOON: Duration = Duration::from_secs(30);
 
 /// A client at another address of this machine.
 async fn connect_from(server: &Server, last: u8) -> Client {
@@ -165,10 +166,7 @@ async fn a_slow_body_gives_way_when_others_wait_for_memory() {
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(slow.response().await, (400, "too slow".to_owned()));
-    assert!(
-        began.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        began.elapsed()
-    );
+    // By the rule for all bodies it would have had a minute.
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     assert_eq!(brisk.response().await.0, 200);
 }
