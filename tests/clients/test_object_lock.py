@@ -159,8 +159,17 @@ def test_what_is_wrong_about_a_lock_is_named(s3, bucket, lockable):
         lambda: s3.get_object_retention(Bucket=bucket, Key="k"),
         lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"x", ObjectLockLegalHoldStatus="ON"),
         lambda: s3.create_multipart_upload(Bucket=bucket, Key="k", ObjectLockLegalHoldStatus="ON"),
+        lambda: s3.copy_object(Bucket=bucket, Key="copy", CopySource=f"{bucket}/k",
+                               ObjectLockLegalHoldStatus="ON"),
     ]:
         refused(call, 400, "InvalidRequest", missing)
+    past = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": in_days(-1)}
+    for call in [
+        lambda: s3.put_object(Bucket=lockable, Key="k", Body=b"x", **past),
+        lambda: s3.create_multipart_upload(Bucket=lockable, Key="k", **past),
+        lambda: s3.copy_object(Bucket=lockable, Key="k", CopySource=f"{bucket}/k", **past),
+    ]:
+        refused(call, 400, "InvalidArgument", "The retain until date must be in the future!")
     refused(lambda: s3.put_object(Bucket=lockable, Key="k", Body=b"x", ObjectLockMode="GOVERNANCE"),
             400, "InvalidArgument")
     refused(lambda: s3.put_object_legal_hold(Bucket=lockable, Key="none", **hold), 404, "NoSuchKey")

@@ -1,8 +1,9 @@
 //! CopyObject: a second version that shares the source's bytes.
 //!
-//! Where the copy shall be encrypted as its source is, no byte moves: the copy's manifest names the same blobs, and keeps their layout. So its ETag and
-//! checksum are the source's, a multipart one included (AWS, which rewrites the bytes, makes new
-//! ones). Only where another checksum algorithm is asked for are the bytes read through.
+//! Where the copy shall be encrypted as its source is, no byte moves: the copy's manifest names the
+//! same blobs, and keeps their layout. So its ETag and checksum are the source's, a multipart one
+//! included (AWS, which rewrites the bytes, makes new ones). Only where another checksum algorithm
+//! is asked for are the bytes read through.
 
 use futures::TryStreamExt;
 use holdfast_metadata::MetadataError;
@@ -33,6 +34,7 @@ impl Gateway {
             .policy(&input.bucket, &bucket, input.storage_class.as_ref())
             .await?
             .for_key(input.key.as_bytes());
+        self.check_lock(&bucket, &input.lock)?;
         let chosen = Self::encryption_of_write(&bucket, &input.encryption)?;
         let target = Target::object(&input.bucket, &input.key, None);
         for _ in 0..ATTEMPTS {

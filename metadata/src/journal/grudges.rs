@@ -12,6 +12,9 @@ use holdfast_types::DriveId;
 const FIRST: Duration = Duration::from_secs(60);
 /// At most.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Where no group can be committed without it: a drive that was away a moment ago is back sooner
+/// than that, and there is nobody whom one that hangs could hold up.
+const IN_NEED: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -20,6 +23,7 @@ pub(super) struct Grudges(BTreeMap<DriveId, Grudge>);
 #[derive(Debug)]
 struct Grudge {
     failures: u32,
+    since: Instant,
     until: Instant,
 }
 
@@ -28,6 +32,7 @@ impl Grudges {
     pub(super) fn bear(&mut self, drive: DriveId, now: Instant) {
         let grudge = self.0.entry(drive).or_insert(Grudge {
             failures: 0,
+            since: now,
             until: now,
         });
         if now.saturating_duration_since(grudge.until) >= LONGEST {
@@ -36,12 +41,22 @@ impl Grudges {
         }
         let doubled = FIRST.saturating_mul(1 << grudge.failures.min(6));
         grudge.failures = grudge.failures.saturating_add(1);
+        grudge.since = now;
         grudge.until = now + doubled.min(LONGEST);
     }
 
-    /// `drive` did all that it was asked for.
+    /// `drive` did all that it was asked for, or takes no writes now and is new when it does.
     pub(super) fn end(&mut self, drive: DriveId) {
         self.0.remove(&drive);
+    }
+
+    /// Every drive may be asked again that did not fail just now: without one nothing goes on.
+    pub(super) fn relent(&mut self, now: Instant) {
+        for grudge in self.0.values_mut() {
+            if now.saturating_duration_since(grudge.since) >= IN_NEED {
+                grudge.until = grudge.until.min(now);
+            }
+        }
     }
 
     /// Whether `drive` is left alone at `now`.
@@ -67,7 +82,12 @@ mod tests {
             assert!(!grudges.holds(other, now));
             now = end;
         }
-        now += LONGEST;
+        grudges.bear(drive, now);
+        grudges.relent(now + IN_NEED / 2);
+        assert!(grudges.holds(drive, now + IN_NEED), "it failed just now");
+        grudges.relent(now + IN_NEED);
+        assert!(!grudges.holds(drive, now + IN_NEED));
+        now += LONGEST + IN_NEED;
         for forgiven in [false, true] {
             if forgiven {
                 grudges.end(drive);

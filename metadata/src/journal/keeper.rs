@@ -287,6 +287,7 @@ impl Keeper {
 
     /// Too few drives have `record`: brings others in, which get it too, while its group waits.
     async fn rescue(&mut self, record: &Arc<Record>) {
+        self.failed.relent(Instant::now());
         // Drives that are being brought in already have it.
         let mut changed = self.finish_imaging(RESCUE).await;
         while self.imaging.is_none() && self.holders().len() < self.holders_needed() {
@@ -325,6 +326,7 @@ impl Keeper {
         if self.check_ready().is_ok() {
             return Ok(());
         }
+        self.failed.relent(Instant::now());
         self.tend().await;
         if self.check_ready().is_err() && self.finish_imaging(RESCUE).await {
             self.new_term().await;
@@ -370,6 +372,9 @@ impl Keeper {
         let mut changed = drives != self.drives;
         for drive in ill {
             changed |= self.fail(drive, &io::Error::other("it takes no writes"));
+        }
+        for shelf in self.shelves.iter().filter(|shelf| !shelf.is_writable()) {
+            self.failed.end(shelf.drive());
         }
         if self
             .imaging
