@@ -206,6 +206,7 @@ mod lifecycle;
 mod notifications;
 mod objects;
 mod policies;
+mod rate_limits;
 mod reencode;
 mod repair;
 mod samples;

@@ -5,6 +5,7 @@
 mod change;
 mod object_lock;
 mod quota;
+mod rate_limit;
 mod seal;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use object_lock::{
     VersionLock,
 };
 pub use quota::{OverQuota, Quota};
+pub use rate_limit::{NamedRateLimit, RateLimit, RateLimited};
 pub use seal::{Encryption, MasterKeyUse, Rewrapped, Seal, WrappedRow};
 
 /// A bucket's number: names can be reused, numbers are not.

@@ -75,6 +75,8 @@ mod policies;
 mod quotas;
 #[path = "conformance/races.rs"]
 mod races;
+#[path = "conformance/rate_limits.rs"]
+mod rate_limits;
 #[path = "conformance/reencode.rs"]
 mod reencode;
 #[path = "conformance/reencode_races.rs"]

@@ -1,8 +1,9 @@
 //! Access keys.
 
+use super::rate_limits;
 use crate::engine::Apply;
 use crate::error::MetadataError;
-use crate::model::AccessKey;
+use crate::model::{AccessKey, RateLimited};
 use crate::sql::{Tx, values};
 
 /// Adds a key.
@@ -52,6 +53,6 @@ impl Apply for DeleteKey {
         if deleted == 0 {
             return Err(MetadataError::NotFound("access key"));
         }
-        Ok(())
+        rate_limits::remove(tx, RateLimited::Key, &self.access_key).await
     }
 }

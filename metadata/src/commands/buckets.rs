@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::commands::drop_bytes;
+use crate::commands::{drop_bytes, rate_limits};
 use crate::engine::Apply;
 use crate::error::MetadataError;
-use crate::model::{Bucket, BucketId, BucketLock, Quota, Versioning};
+use crate::model::{Bucket, BucketId, BucketLock, Quota, RateLimited, Versioning};
 use crate::sql::{Row, Tx, values};
 
 /// Open uploads that a bucket's deletion aborts at a time.
@@ -110,6 +110,7 @@ impl Apply for DeleteBucket {
         )
         .await?;
         super::notifications::end(tx, notification).await?;
+        rate_limits::remove(tx, RateLimited::Bucket, &self.name).await?;
         tx.execute("DELETE FROM buckets WHERE bucket_id = $1", values![bucket])
             .await?;
         Ok(())

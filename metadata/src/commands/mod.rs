@@ -27,6 +27,7 @@ pub(crate) mod outcomes;
 pub(crate) mod policies;
 pub(crate) mod publish;
 pub(crate) mod quota;
+pub(crate) mod rate_limits;
 pub(crate) mod reencode;
 pub(crate) mod reencode_jobs;
 pub(crate) mod repair;

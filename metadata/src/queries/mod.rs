@@ -11,6 +11,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod listing;
 pub(crate) mod notifications;
 pub(crate) mod placements;
+pub(crate) mod rate_limits;
 pub(crate) mod reencode;
 pub(crate) mod repair;
 pub(crate) mod samples;

@@ -417,3 +417,13 @@ CREATE TABLE backups (
     place TEXT NOT NULL,
     bytes BIGINT NOT NULL CHECK (bytes >= 0)
 ){CLUSTERED};
+
+-- What a bucket (by its name) or an access key may have in a second; what has no row has no limit.
+-- A row goes with what it is of. Each gateway keeps all of them in memory.
+CREATE TABLE rate_limits (
+    kind TEXT NOT NULL CHECK (kind IN ('bucket', 'key')),
+    name TEXT {BINARY} NOT NULL,
+    requests_per_second BIGINT,
+    bytes_per_second BIGINT,
+    PRIMARY KEY (kind, name)
+){CLUSTERED};

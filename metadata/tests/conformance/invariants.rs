@@ -76,6 +76,12 @@ const FORBIDDEN: &[(&str, &str)] = &[
          - (SELECT COALESCE(SUM(versions), 0) FROM usage) \
          - (SELECT COALESCE(SUM(versions), 0) FROM usage_deltas)) AS BIGINT)",
     ),
+    (
+        "rate limits of buckets and keys that are gone",
+        "SELECT COUNT(*) FROM rate_limits WHERE \
+         (kind = 'bucket' AND name NOT IN (SELECT name FROM buckets)) OR \
+         (kind = 'key' AND name NOT IN (SELECT access_key FROM access_keys))",
+    ),
 ];
 
 /// Fails with the name of what does not hold.
