@@ -5,6 +5,7 @@ mod client;
 mod metadata;
 mod policies;
 mod quota;
+mod rate_limit;
 mod show;
 mod upkeep;
 mod verify;
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use self::client::{Answer, Client};
 pub(crate) use self::metadata::MetadataCommand;
 pub(crate) use self::policies::{BucketCommand, PolicyCommand};
+pub(crate) use self::rate_limit::KeyRateArgs;
 pub(crate) use self::upkeep::{DriveCommand, RepairCommand, WorkerCommand};
 pub(crate) use self::verify::AdminVerifyArgs;
 pub(crate) use self::webhook::WebhookCommand;
@@ -79,6 +81,7 @@ async fn command(mut args: AdminArgs) -> anyhow::Result<()> {
         }
         AdminCommand::Key(KeyCommand::List) => admin.show("/admin/v1/keys", show::keys).await,
         AdminCommand::Key(KeyCommand::Create(key)) => admin.create_key(key).await,
+        AdminCommand::Key(KeyCommand::RateLimit(args)) => admin.limit_key(args).await,
         AdminCommand::Key(KeyCommand::Delete(key)) => admin.delete_key(&key.access_key).await,
     }
 }

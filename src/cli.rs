@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use holdfast_types::Layout;
 
 use crate::admin::{
-    AdminVerifyArgs, BucketCommand, DriveCommand, MetadataCommand, PolicyCommand, RepairCommand,
-    WebhookCommand, WorkerCommand,
+    AdminVerifyArgs, BucketCommand, DriveCommand, KeyRateArgs, MetadataCommand, PolicyCommand,
+    RepairCommand, WebhookCommand, WorkerCommand,
 };
 use crate::bench::BenchArgs;
 use crate::verify::VerifyArgs;
@@ -181,6 +181,8 @@ pub(crate) enum KeyCommand {
     Create(KeyCreateArgs),
     /// All keys; secrets are never shown.
     List,
+    /// Say how much is let through in a second by a key. What is not given is not limited.
+    RateLimit(KeyRateArgs),
     /// Remove a key: requests signed with it are refused from then on.
     Delete(KeyDeleteArgs),
 }

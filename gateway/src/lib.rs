@@ -3,5 +3,6 @@
 pub mod admin;
 pub mod metrics;
 pub mod ops;
+pub mod rate;
 pub mod s3;
 pub mod server;

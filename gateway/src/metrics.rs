@@ -15,6 +15,7 @@ use prometheus::{
 };
 
 use self::data_path::DataPathMetrics;
+use crate::rate::Exceeded;
 
 /// The counters and their registry. Cheap to clone: clones count together.
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ pub struct Metrics {
     pub bytes_out: IntCounter,
     put_failures: IntCounterVec,
     debts_reported: IntCounterVec,
+    rate_limited: IntCounterVec,
     /// Debts that were dropped because too many were waiting; a scrub will find them again.
     pub debts_dropped: IntCounter,
 }
@@ -81,6 +83,11 @@ impl Metrics {
                 "Fragments that reads and writes found wanting, by kind.",
                 &["kind"],
             ),
+            rate_limited: counters(
+                "holdfast_s3_rate_limited_total",
+                "S3 requests refused by a rate limit, by whose limit (bucket or key) and which.",
+                &["of", "limit"],
+            ),
             debts_dropped: counter(
                 "holdfast_debts_dropped_total",
                 "Reports of missing or rotten fragments that were dropped: too many were waiting.",
@@ -92,7 +99,7 @@ impl Metrics {
     }
 
     fn register(&self) {
-        let collectors: [Box<dyn prometheus::core::Collector>; 8] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 9] = [
             Box::new(self.requests.clone()),
             Box::new(self.seconds.clone()),
             Box::new(self.in_flight.clone()),
@@ -100,6 +107,7 @@ impl Metrics {
             Box::new(self.bytes_out.clone()),
             Box::new(self.put_failures.clone()),
             Box::new(self.debts_reported.clone()),
+            Box::new(self.rate_limited.clone()),
             Box::new(self.debts_dropped.clone()),
         ];
         for collector in collectors {
@@ -142,6 +150,12 @@ impl Metrics {
         self.put_failures
             .with_label_values(&[reason.as_str()])
             .inc();
+    }
+
+    /// Counts a request that a rate limit refused.
+    pub fn rate_limited(&self, exceeded: &Exceeded) {
+        let labels = [exceeded.of.as_str(), exceeded.what.as_str()];
+        self.rate_limited.with_label_values(&labels).inc();
     }
 
     /// Counts fragments that were found wanting.

@@ -18,6 +18,7 @@ use http::Method;
 use serde::Serialize;
 
 use super::quota::BucketQuotaArgs;
+use super::rate_limit::BucketRateArgs;
 use super::show::{bytes, duration, headed, number};
 use super::{Admin, out};
 use crate::bench::size;
@@ -148,6 +149,8 @@ pub(crate) enum BucketCommand {
     Reencode(ReencodeArgs),
     /// Say how much a bucket may hold. What is not given is not limited.
     Quota(BucketQuotaArgs),
+    /// Say how much of a bucket is let through in a second. What is not given is not limited.
+    RateLimit(BucketRateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -347,6 +350,7 @@ impl Admin {
             }
             BucketCommand::Reencode(args) => self.reencode(args).await,
             BucketCommand::Quota(args) => self.set_quota(args).await,
+            BucketCommand::RateLimit(args) => self.limit_bucket(args).await,
         }
     }
 

@@ -107,6 +107,7 @@ pub(super) fn buckets(view: &BucketsView) -> String {
         "OBJECTS",
         "BYTES",
         "QUOTA",
+        "RATE LIMIT",
         "CREATED",
     ]);
     for bucket in &view.buckets {
@@ -117,6 +118,7 @@ pub(super) fn buckets(view: &BucketsView) -> String {
             number(bucket.objects.count.to_string()),
             number(bytes(bucket.objects.bytes)),
             Cell::new(super::quota::short(&bucket.quota)),
+            Cell::new(super::rate_limit::short(&bucket.rate_limit)),
             Cell::new(day(bucket.created_ms)),
         ]);
     }
@@ -125,7 +127,13 @@ pub(super) fn buckets(view: &BucketsView) -> String {
 
 /// `admin key list`.
 pub(super) fn keys(view: &KeysView) -> String {
-    let mut table = headed(&["ACCESS KEY", "STATE", "CREATED", "DESCRIPTION"]);
+    let mut table = headed(&[
+        "ACCESS KEY",
+        "STATE",
+        "RATE LIMIT",
+        "CREATED",
+        "DESCRIPTION",
+    ]);
     for key in &view.keys {
         let state = match (key.disabled, key.root) {
             (true, _) => "disabled",
@@ -135,6 +143,7 @@ pub(super) fn keys(view: &KeysView) -> String {
         table.add_row([
             key.access_key.clone(),
             state.to_owned(),
+            super::rate_limit::short(&key.rate_limit),
             day(key.created_ms),
             key.description.clone(),
         ]);

@@ -12,6 +12,7 @@ use holdfast_gateway::admin::{
 };
 use holdfast_gateway::metrics::Metrics;
 use holdfast_gateway::ops::{DebtReporter, DebtWriter, Gateway, GatewayParts};
+use holdfast_gateway::rate::RateLimitKeeper;
 use holdfast_gateway::s3::address::Addressing;
 use holdfast_gateway::s3::pipeline::{Pipeline, PipelineParts};
 use holdfast_gateway::s3::sigv4::Verifier;
@@ -62,6 +63,8 @@ pub(crate) struct Rooms {
     workers: Workers,
     watch: DriveWatch,
     debts: JoinHandle<()>,
+    rate_limits: Arc<RateLimitKeeper>,
+    rate_reader: JoinHandle<()>,
     verification: Arc<LiveVerification>,
 }
 
@@ -137,7 +140,10 @@ impl Rooms {
             is_live: true,
             patience: StoreVerifier::PATIENCE,
         }));
+        let rate_limits = Arc::new(RateLimitKeeper::new(metadata.clone()));
+        rate_limits.read().await.context("can't read rate limits")?;
         let surroundings = Arc::new(Around {
+            rate_limits: Arc::clone(&rate_limits),
             backups: Arc::new(backups::Keeper::new(
                 metadata.clone(),
                 fixed.cluster,
@@ -184,6 +190,7 @@ impl Rooms {
             Arc::clone(&clock),
         ));
         let debts = tokio::spawn(DebtWriter::run(debt_writer, metadata.clone()));
+        let rate_reader = tokio::spawn(Arc::clone(&rate_limits).run());
         Ok(Self {
             data,
             metadata,
@@ -196,6 +203,8 @@ impl Rooms {
             workers,
             watch,
             debts,
+            rate_limits,
+            rate_reader,
             verification,
         })
     }
@@ -222,6 +231,7 @@ impl Rooms {
             host_id: format!("{NODE}-{}", self.fixed.cluster),
             clock: Arc::clone(&self.clock),
             metrics: self.gateway.metrics().clone(),
+            limits: self.rate_limits.limits().clone(),
         }))
     }
 
@@ -233,6 +243,7 @@ impl Rooms {
     /// Closes everything, after the listeners have stopped: background work first, then what
     /// requests left running, then the truth.
     pub(crate) async fn close(self) {
+        self.rate_reader.abort();
         self.verification.close();
         if !self.workers.stop(WORKERS_DEADLINE).await {
             tracing::warn!("background work was cut short; the next start goes on with it");
@@ -300,6 +311,7 @@ fn register(
 
 /// What the admin API may see of the rest.
 struct Around {
+    rate_limits: Arc<RateLimitKeeper>,
     verification: Arc<LiveVerification>,
     backups: Arc<backups::Keeper>,
     file_systems: Arc<FileSystems>,
@@ -312,6 +324,10 @@ struct Around {
 }
 
 impl Surroundings for Around {
+    fn rate_limits(&self) -> Option<Arc<RateLimitKeeper>> {
+        Some(Arc::clone(&self.rate_limits))
+    }
+
     fn webhooks(&self) -> Option<Arc<dyn Webhooks>> {
         Some(Arc::<Posts>::clone(&self.webhooks) as _)
     }

@@ -16,6 +16,7 @@ mod master_keys;
 mod policies;
 mod policy_check;
 mod quotas;
+mod rate_limits;
 mod readiness;
 mod route;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod verification;
 pub mod view;
 mod webhooks;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,7 +34,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use holdfast_metadata::Metadata;
 use holdfast_metadata::MetadataError;
-use holdfast_metadata::model::{AccessKey, Bucket};
+use holdfast_metadata::model::{AccessKey, Bucket, RateLimit, RateLimited};
 use holdfast_types::{Clock, ClusterId, Drive, Layout, Region};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -44,6 +46,7 @@ use self::auth::{authenticate, verified_body};
 use self::error::AdminError;
 use self::route::Route;
 use crate::metrics::Metrics;
+use crate::rate::RateLimitKeeper;
 use crate::s3::sigv4::{CredentialStore, Verifier};
 use crate::server::{HttpService, Refusal, RequestBody, RequestId};
 
@@ -53,6 +56,7 @@ pub use self::drive_metrics::DriveMetrics;
 pub use self::key::{KeyPair, KeyRuleBroken, ROOT_KEY_DESCRIPTION};
 pub use self::master_keys::{KeeperError, MasterKeyKeeper};
 pub use self::quotas::QuotaView;
+pub use self::rate_limits::RateLimitView;
 pub use self::readiness::{Readiness, readiness};
 pub use self::upkeep::{Leaving, NotDone, Upkeep, WorkerOrder};
 pub use self::verification::Verification;
@@ -106,6 +110,11 @@ pub trait Surroundings: Send + Sync + 'static {
 
     /// Who posts to webhooks, where this process does.
     fn webhooks(&self) -> Option<Arc<dyn Webhooks>> {
+        None
+    }
+
+    /// Who holds requests to rate limits, where this process does.
+    fn rate_limits(&self) -> Option<Arc<RateLimitKeeper>> {
         None
     }
 
@@ -223,6 +232,14 @@ impl Admin {
             Route::SetQuota { bucket } => {
                 Ok(json(StatusCode::OK, &self.set_quota(&bucket, &body).await?))
             }
+            Route::LimitBucket { bucket } => {
+                let view = self.limit_bucket(&bucket, &body).await?;
+                Ok(json(StatusCode::OK, &view))
+            }
+            Route::LimitKey { access_key } => {
+                let view = self.limit_key(&access_key, &body).await?;
+                Ok(json(StatusCode::OK, &view))
+            }
             Route::Policy(route) => self.of_policies(route, &body).await,
             Route::Upkeep(route) => self.upkeep(route, &body).await,
             Route::CreateKey => Ok(json(StatusCode::CREATED, &self.create_key(&body).await?)),
@@ -329,7 +346,8 @@ impl Admin {
         } else {
             Some(self.metadata.bucket_stored(bucket.id).await?)
         };
-        Ok(view::BucketView::new(bucket, usage, counted))
+        let limit = self.bucket_limit(&bucket).await?;
+        Ok(view::BucketView::new(bucket, usage, counted, limit))
     }
 
     async fn policies(&self) -> Result<view::PoliciesView, AdminError> {
@@ -341,11 +359,20 @@ impl Admin {
 
     async fn keys(&self) -> Result<view::KeysView, AdminError> {
         let keys = self.metadata.keys().await?;
+        let limits = self.metadata.all_rate_limits().await?;
+        let limits: HashMap<&str, RateLimit> = limits
+            .iter()
+            .filter(|limit| limit.of == RateLimited::Key)
+            .map(|limit| (limit.name.as_str(), limit.limit))
+            .collect();
+        let view = |key: AccessKey| {
+            let name = key.access_key.as_str();
+            let limit = limits.get(name).copied().unwrap_or_default();
+            let limit = self.rate_limit_now(RateLimited::Key, name, limit);
+            view::KeyView::new(key, limit, &self.facts.root_access_key)
+        };
         Ok(view::KeysView {
-            keys: keys
-                .into_iter()
-                .map(|key| view::KeyView::new(key, &self.facts.root_access_key))
-                .collect(),
+            keys: keys.into_iter().map(view).collect(),
         })
     }
 

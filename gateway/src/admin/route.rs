@@ -31,6 +31,10 @@ pub(super) enum Route {
     Buckets { after: Option<String>, limit: usize },
     /// `PUT /admin/v1/buckets/NAME/quota`.
     SetQuota { bucket: String },
+    /// `PUT /admin/v1/buckets/NAME/rate-limit`.
+    LimitBucket { bucket: String },
+    /// `PUT /admin/v1/keys/KEY/rate-limit`.
+    LimitKey { access_key: String },
     /// `GET /admin/v1/policies`.
     Policies,
     /// `GET /admin/v1/master-keys`.
@@ -80,6 +84,14 @@ impl Route {
             },
             ["admin", "v1", "buckets", name, "quota"] if method == Method::PUT => Self::SetQuota {
                 bucket: percent_decode_str(name).decode_utf8_lossy().into_owned(),
+            },
+            ["admin", "v1", "buckets", name, "rate-limit"] if method == Method::PUT => {
+                Self::LimitBucket {
+                    bucket: percent_decode_str(name).decode_utf8_lossy().into_owned(),
+                }
+            }
+            ["admin", "v1", "keys", key, "rate-limit"] if method == Method::PUT => Self::LimitKey {
+                access_key: percent_decode_str(key).decode_utf8_lossy().into_owned(),
             },
             ["admin", "v1", "policies"] if get => Self::Policies,
             ["admin", "v1", "master-keys"] if get => Self::MasterKeys,
@@ -190,6 +202,20 @@ mod tests {
                     bucket: "b-1".to_owned(),
                 },
             ),
+            (
+                "PUT",
+                "/admin/v1/buckets/b%2D1/rate-limit",
+                Route::LimitBucket {
+                    bucket: "b-1".to_owned(),
+                },
+            ),
+            (
+                "PUT",
+                "/admin/v1/keys/AB%2FC/rate-limit",
+                Route::LimitKey {
+                    access_key: "AB/C".to_owned(),
+                },
+            ),
             ("GET", "/admin/v1/policies", Route::Policies),
             ("GET", "/admin/v1/verify", Route::Verify(VerifyRoute::Look)),
             (
@@ -241,6 +267,8 @@ mod tests {
             ("PUT", "/admin/v1/master-keys"),
             ("GET", "/admin/v1/master-keys/0123456789abcdef"),
             ("GET", "/admin/v1/keys/KEY"),
+            ("GET", "/admin/v1/keys/KEY/rate-limit"),
+            ("POST", "/admin/v1/buckets/b-1/rate-limit"),
             ("PUT", "/admin/v1/status"),
         ] {
             assert_eq!(

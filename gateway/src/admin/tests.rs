@@ -25,9 +25,14 @@ const ROOT: (&str, &str) = ("ROOTKEY", "root-secret-key");
 
 struct Fixed {
     drives: Vec<Drive>,
+    rate_limits: Arc<RateLimitKeeper>,
 }
 
 impl Surroundings for Fixed {
+    fn rate_limits(&self) -> Option<Arc<RateLimitKeeper>> {
+        Some(Arc::clone(&self.rate_limits))
+    }
+
     fn drives(&self) -> Vec<Drive> {
         self.drives.clone()
     }
@@ -57,6 +62,7 @@ impl Surroundings for Fixed {
 
 struct Server {
     admin: Admin,
+    rate_limits: Arc<RateLimitKeeper>,
     metadata: Metadata,
     _folder: TempDir,
 }
@@ -143,16 +149,22 @@ impl Server {
             layout: "4+2".parse().unwrap(),
             root_access_key: ROOT.0.to_owned(),
         };
+        let rate_limits = Arc::new(RateLimitKeeper::new(metadata.clone()));
+        let fixed = Fixed {
+            drives,
+            rate_limits: Arc::clone(&rate_limits),
+        };
         let admin = Admin::new(
             facts,
             metadata.clone(),
-            Arc::new(Fixed { drives }),
+            Arc::new(fixed),
             Metrics::new(),
             Arc::new(MetadataCredentials::new(metadata.clone())),
             clock,
         );
         Self {
             admin,
+            rate_limits,
             metadata,
             _folder: folder,
         }
@@ -556,6 +568,88 @@ async fn a_bucket_is_given_a_quota_and_shows_it() {
     }
     let (status, shown) = set("/admin/v1/buckets/b-1/quota", "{}").await;
     assert_eq!((status, &shown["quota"]), (StatusCode::OK, &none));
+}
+
+#[tokio::test]
+async fn a_bucket_and_a_key_are_given_rate_limits_which_hold_at_once() {
+    let server = Server::start(drives(0)).await;
+    server.metadata.put_policy(policy()).await.unwrap();
+    let made = server.metadata.create_bucket("b-1", "default", None).await;
+    made.unwrap();
+    let now = tokio::time::Instant::now();
+    let admit = || {
+        let limits = server.rate_limits.limits();
+        limits.admit("OTHERKEY", Some("b-1"), now)
+    };
+    assert!(admit().unwrap().is_none());
+    let set = |path: &str, body: &str| server.send(signed("PUT", path, body, &Signing::default()));
+    let none = json!({"requests_per_second": null, "bytes_per_second": null});
+    let (bucket, key) = (
+        "/admin/v1/buckets/b-1/rate-limit",
+        "/admin/v1/keys/OTHERKEY/rate-limit",
+    );
+    let (status, shown) = set(bucket, r#"{"requests_per_second": 9}"#).await;
+    assert_eq!(status, 200);
+    let nine = json!({"requests_per_second": 9, "bytes_per_second": null});
+    assert_eq!(
+        (&shown["rate_limit"], &shown["rate_refused"]),
+        (&nine, &json!(0))
+    );
+    let (status, shown) = set(key, r#"{"requests_per_second": 1, "bytes_per_second": 5}"#).await;
+    assert_eq!(
+        (status, shown["access_key"].as_str()),
+        (StatusCode::OK, Some("OTHERKEY"))
+    );
+    admit().unwrap();
+    let refused = admit().unwrap_err();
+    assert_eq!(refused.of, RateLimited::Key);
+    let (_, listed) = server.get("/admin/v1/buckets").await;
+    assert_eq!(listed["buckets"][0]["rate_limit"], nine);
+    let (_, listed) = server.get("/admin/v1/keys").await;
+    let rates: Vec<_> = (0..2)
+        .map(|n| {
+            (
+                &listed["keys"][n]["rate_limit"],
+                &listed["keys"][n]["rate_refused"],
+            )
+        })
+        .collect();
+    let both = json!({"requests_per_second": 1, "bytes_per_second": 5});
+    assert_eq!(rates, [(&both, &json!(1)), (&none, &json!(0))]);
+    // Another process sets one: it holds here once it is read again.
+    let other = holdfast_metadata::model::NamedRateLimit {
+        of: RateLimited::Key,
+        name: "OTHERKEY".to_owned(),
+        limit: RateLimit::default(),
+    };
+    server.metadata.set_rate_limit(other).await.unwrap();
+    assert!(admit().is_err());
+    server.rate_limits.read().await.unwrap();
+    admit().unwrap();
+    for (path, body, expected) in [
+        (bucket, r#"{"requests_per_second": 0}"#, 400),
+        (key, r#"{"bytes_per_second": 0}"#, 400),
+        (key, r#"{"bytes_per_second": -1}"#, 400),
+        (key, r#"{"bytes_per_second": 9223372036854775808}"#, 400),
+        (key, r#"{"bytes": 1}"#, 400),
+        (key, "", 400),
+        (
+            "/admin/v1/buckets/nowhere/rate-limit",
+            r#"{"bytes_per_second": 1}"#,
+            404,
+        ),
+        (
+            "/admin/v1/keys/NOBODY/rate-limit",
+            r#"{"bytes_per_second": 1}"#,
+            404,
+        ),
+        ("/admin/v1/keys/NOBODY/rate-limit", "{}", 404),
+    ] {
+        assert_eq!(set(path, body).await.0, expected, "{path} {body}");
+    }
+    let (status, shown) = set(bucket, "{}").await;
+    assert_eq!((status, &shown["rate_limit"]), (StatusCode::OK, &none));
+    assert!(admit().unwrap().is_none());
 }
 
 #[tokio::test]

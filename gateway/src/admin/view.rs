@@ -16,6 +16,7 @@ use holdfast_types::{Drive, DriveState, FailureDomain, Layout};
 use serde::{Deserialize, Serialize};
 
 use super::quotas::QuotaView;
+use super::rate_limits::{RateLimitNow, RateLimitView};
 use super::readiness::Readiness;
 
 pub use self::backups::{BackupView, BackupsView, TakeBackup};
@@ -209,11 +210,24 @@ pub struct BucketView {
     pub quota: QuotaView,
     /// What counts against its quota, if it has one: parts of open uploads, too.
     pub counted: Option<CountView>,
+    /// How much is let through in a second.
+    #[serde(default)]
+    pub rate_limit: RateLimitView,
+    /// Requests that this limit has refused since the server started or the limit was set.
+    #[serde(default)]
+    pub rate_refused: u64,
 }
 
 impl BucketView {
-    pub(super) fn new(bucket: Bucket, usage: Usage, counted: Option<Usage>) -> Self {
+    pub(super) fn new(
+        bucket: Bucket,
+        usage: Usage,
+        counted: Option<Usage>,
+        rate: RateLimitNow,
+    ) -> Self {
         Self {
+            rate_limit: rate.limit.into(),
+            rate_refused: rate.refused,
             quota: bucket.quota.into(),
             counted: counted.map(CountView::from),
             name: bucket.name,
@@ -292,11 +306,19 @@ pub struct KeyView {
     pub disabled: bool,
     /// Whether it is the root key, which comes from the environment or the data folder.
     pub root: bool,
+    /// How much is let through in a second.
+    #[serde(default)]
+    pub rate_limit: RateLimitView,
+    /// Requests that this limit has refused since the server started or the limit was set.
+    #[serde(default)]
+    pub rate_refused: u64,
 }
 
 impl KeyView {
-    pub(super) fn new(key: AccessKey, root_access_key: &str) -> Self {
+    pub(super) fn new(key: AccessKey, rate: RateLimitNow, root_access_key: &str) -> Self {
         Self {
+            rate_limit: rate.limit.into(),
+            rate_refused: rate.refused,
             root: key.access_key == root_access_key,
             access_key: key.access_key,
             description: key.description,

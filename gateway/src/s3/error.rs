@@ -10,7 +10,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::{ALLOW, CONTENT_RANGE, ETAG, LAST_MODIFIED};
+use http::header::{ALLOW, CONTENT_RANGE, ETAG, LAST_MODIFIED, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::header;
@@ -380,6 +380,14 @@ impl S3Error {
     #[must_use]
     pub const fn malformed_xml() -> Self {
         Self::new(ErrorCode::MalformedXML)
+    }
+
+    /// `SlowDown` for a while, with the reason.
+    #[must_use]
+    pub fn slow_down(reason: &str, retry_after_seconds: u64) -> Self {
+        let message = format!("Please reduce your request rate: {reason}.");
+        Self::message(ErrorCode::SlowDown, message)
+            .with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
     }
 
     /// `InternalError`, with its cause for the log.

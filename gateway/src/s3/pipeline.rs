@@ -1,20 +1,24 @@
 //! The way of a request, from its head to its answer.
 //!
-//! Route (cheap, an allow-list) -> authentication -> headers whose feature is not built -> body
-//! (a document is read whole, an object's bytes become a stream) -> operation -> store -> answer.
-//! A request that is not authenticated learns nothing but that. All keys may do everything: what a
-//! key may do will be asked between authentication and body, with the route at hand.
+//! Route (cheap, an allow-list) -> authentication -> rate limits -> headers whose feature is not
+//! built -> body (a document is read whole, an object's bytes become a stream) -> operation ->
+//! store -> answer. A request that is not authenticated learns nothing but that, and uses up
+//! nobody's limit. All keys may do everything: what a key may do will be asked between
+//! authentication and rate limits, with the route at hand.
 //! Every answer carries `x-amz-request-id` and `x-amz-id-2`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use holdfast_types::Clock;
-use http::header::{AUTHORIZATION, CONNECTION};
+use http::header::{AUTHORIZATION, CONNECTION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::address::{Addressing, Target, host};
@@ -23,7 +27,7 @@ use super::dispatch::dispatch;
 use super::error::{ErrorCode, S3Error};
 use super::head::Headers;
 use super::header;
-use super::name::ObjectKey;
+use super::name::{BucketName, ObjectKey};
 use super::op::{ObjectBody, Operation, OperationKind, RequestContext, S3Service};
 use super::parse::{self, BodyUse};
 use super::post::{Form, FormReader, PostObject, file_body};
@@ -32,6 +36,7 @@ use super::route::Route;
 use super::sigv4::{AuthError, Authenticated, Verifier, encode_query_component};
 use super::time::Timestamp;
 use crate::metrics::Metrics;
+use crate::rate::{Metered, Meters, RateLimits};
 use crate::s3::body::{object_body, read_small};
 use crate::server::{BodyError, HttpService, Refusal, RequestBody, RequestId, Scheme};
 
@@ -51,6 +56,8 @@ pub struct PipelineParts {
     pub clock: Arc<dyn Clock>,
     /// Where requests are counted.
     pub metrics: Metrics,
+    /// What buckets and keys may have in a second.
+    pub limits: RateLimits,
 }
 
 /// Serves S3 over a store.
@@ -62,6 +69,7 @@ pub struct Pipeline {
     host_id: String,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    limits: RateLimits,
 }
 
 impl Pipeline {
@@ -76,6 +84,7 @@ impl Pipeline {
             host_id: parts.host_id,
             clock: parts.clock,
             metrics: parts.metrics,
+            limits: parts.limits,
         }
     }
 
@@ -144,6 +153,8 @@ impl Pipeline {
         }
         let authenticated = self.verifier.authenticate(head).await?;
         let route = route?;
+        let meters = self.admit(&authenticated.access_key, &route.target)?;
+        let body = Metered::new(body, meters.clone());
         let headers = Headers::of(head, &route.query)?;
         check_customer_key(head, headers.carry_customer_key())?;
         if route.kind == OperationKind::PostObject {
@@ -152,7 +163,8 @@ impl Pipeline {
         let context = self.context(head, id, &authenticated.access_key);
         let (operation, bytes) = take(head, &headers, &route, &authenticated, body).await?;
         let location = location(head, &route);
-        dispatch(self.service.as_ref(), &context, operation, bytes, &location).await
+        let answer = dispatch(self.service.as_ref(), &context, operation, bytes, &location).await?;
+        Ok(metered(answer, meters))
     }
 
     /// Takes a browser's form: its signature is in its fields, and covers its policy.
@@ -175,11 +187,14 @@ impl Pipeline {
         let form = Form::new(fields, &file, bucket)?;
         let signed = self.verifier.authenticate_policy(form.claim()).await;
         let access_key = signed.map_err(|error| S3Error::from(error).closing())?;
+        let meters = self.admit(&access_key, target).map_err(S3Error::closing)?;
         let context = self.context(head, id, &access_key);
         let PostObject { input, size } = form.put(bucket, context.received)?;
         check_customer_key(head, input.put.encryption.customer_key().is_some())
             .map_err(S3Error::closing)?;
-        let body = file_body(reader, input.put.claims.clone(), size)?;
+        let mut body = file_body(reader, input.put.claims.clone(), size)?;
+        let take = move |piece: &Bytes| meters.take_bytes(piece.len() as u64, Instant::now());
+        body.stream = body.stream.inspect_ok(take).boxed();
         let location = location_of(head, &input.put.key);
         let operation = Operation::PostObject(input);
         dispatch(
@@ -190,6 +205,17 @@ impl Pipeline {
             &location,
         )
         .await
+    }
+
+    /// Lets a request in whose signature was found good, or says how long its key or bucket must
+    /// wait.
+    fn admit(&self, access_key: &str, target: &Target) -> Result<Meters, S3Error> {
+        let bucket = target.bucket().map(BucketName::as_str);
+        let admitted = self.limits.admit(access_key, bucket, Instant::now());
+        admitted.map_err(|exceeded| {
+            self.metrics.rate_limited(&exceeded);
+            S3Error::slow_down(&exceeded.to_string(), exceeded.retry_after_seconds())
+        })
     }
 
     fn context(&self, head: &Parts, id: &str, access_key: &str) -> RequestContext {
@@ -305,6 +331,14 @@ where
     }
 }
 
+/// Takes what the answer's body sends off of the request's limits, if it has any.
+fn metered(answer: Response<ResponseBody>, meters: Meters) -> Response<ResponseBody> {
+    if meters.is_none() {
+        return answer;
+    }
+    answer.map(|body| Metered::new(body, meters).boxed_unsync())
+}
+
 /// Refuses a customer's key that came over a network unencrypted: whoever listens has it too.
 fn check_customer_key(head: &Parts, carries_one: bool) -> Result<(), S3Error> {
     let is_secure = head.extensions.get() == Some(&Scheme::Https);
@@ -357,6 +391,10 @@ fn log(error: &S3Error) {
     let (code, message) = (error.code().as_str(), error.text());
     match error.code() {
         ErrorCode::InternalError => tracing::error!(code, message, cause, "request failed"),
+        // A limit did what it is for: who asks too much is not to fill the log as well.
+        ErrorCode::SlowDown if error.headers().any(|(name, _)| name == RETRY_AFTER) => {
+            tracing::debug!(code, message, "request refused");
+        }
         ErrorCode::ServiceUnavailable | ErrorCode::SlowDown => {
             tracing::warn!(code, message, cause, "request refused");
         }

@@ -3,6 +3,7 @@
 mod encryption;
 mod forms;
 mod pages;
+mod rates;
 mod store;
 
 use std::sync::Arc;
@@ -24,15 +25,17 @@ use store::RecordingStore;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+/// It has the same secret.
+const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const HOST: &str = "localhost:9000";
 
-struct OneKey;
+struct TwoKeys;
 
 #[async_trait]
-impl CredentialStore for OneKey {
+impl CredentialStore for TwoKeys {
     async fn credential(&self, key: &str) -> Result<Option<Credential>, CredentialStoreError> {
-        Ok((key == ACCESS_KEY).then(|| Credential {
+        Ok([ACCESS_KEY, OTHER_KEY].contains(&key).then(|| Credential {
             secret: SecretKey::new(SECRET),
         }))
     }
@@ -62,9 +65,13 @@ impl Answer {
 
 impl Bench {
     fn new() -> Self {
+        Self::limited(RateLimits::default())
+    }
+
+    fn limited(limits: RateLimits) -> Self {
         let store = Arc::new(RecordingStore::default());
         let clock = Arc::new(ManualClock::new(NOW_MS));
-        let verifier = Verifier::new("s3", "us-east-1", Arc::new(OneKey), clock.clone());
+        let verifier = Verifier::new("s3", "us-east-1", Arc::new(TwoKeys), clock.clone());
         let pipeline = Pipeline::new(PipelineParts {
             service: store.clone(),
             verifier,
@@ -73,6 +80,7 @@ impl Bench {
             host_id: "gateway-1".to_owned(),
             clock,
             metrics: Metrics::new(),
+            limits,
         });
         Self { pipeline, store }
     }
@@ -103,6 +111,17 @@ fn signed(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Request<Vec<u8>> {
+    signed_by(ACCESS_KEY, location, method, uri, headers, body)
+}
+
+fn signed_by(
+    access_key: &str,
+    location: SignatureLocation,
+    method: &str,
+    uri: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Request<Vec<u8>> {
     let mut request = Request::builder()
         .method(method)
         .uri(format!("http://{HOST}{uri}"))
@@ -112,7 +131,7 @@ fn signed(
         request = request.header(*name, *value);
     }
     let mut request = request.body(body.to_vec()).unwrap();
-    let identity = Credentials::new(ACCESS_KEY, SECRET, None, None, "test").into();
+    let identity = Credentials::new(access_key, SECRET, None, None, "test").into();
     let mut settings = SigningSettings::default();
     settings.percent_encoding_mode = PercentEncodingMode::Single;
     settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;

@@ -23,16 +23,16 @@ fn sign_policy(secret: &str, policy: &str) -> String {
 }
 
 /// A form in the making.
-struct Draft {
+pub(super) struct Draft {
     uri: &'static str,
     conditions: String,
     expiration: &'static str,
     fields: Vec<(String, Vec<u8>)>,
     filename: &'static str,
-    file: Vec<u8>,
+    pub(super) file: Vec<u8>,
     /// What stands behind the file.
     end: String,
-    secret: &'static str,
+    pub(super) secret: &'static str,
     headers: Vec<(&'static str, &'static str)>,
     content_length: Option<usize>,
     /// Whether policy and signature are added.
@@ -40,7 +40,7 @@ struct Draft {
 }
 
 /// A form that is accepted.
-fn draft() -> Draft {
+pub(super) fn draft() -> Draft {
     let mut draft = Draft {
         uri: "/bucket",
         conditions: String::new(),
@@ -165,7 +165,7 @@ impl Draft {
         }
     }
 
-    async fn send(&self, bench: &Bench) -> Answer {
+    pub(super) async fn send(&self, bench: &Bench) -> Answer {
         self.send_in(bench, 1 << 20).await
     }
 }
@@ -727,7 +727,7 @@ async fn the_published_example_is_signed_as_published() {
     ]
     .concat();
     let clock = Arc::new(ManualClock::new(NOW_MS));
-    let verifier = Verifier::new("s3", "us-east-1", Arc::new(OneKey), clock);
+    let verifier = Verifier::new("s3", "us-east-1", Arc::new(TwoKeys), clock);
     let claim = |signature| PolicyClaim {
         policy: Some(&policy),
         algorithm: Some("AWS4-HMAC-SHA256"),
