@@ -11,6 +11,7 @@ mod kill;
 mod lifecycle;
 mod memory;
 mod model;
+mod rates;
 mod reencode;
 mod samples;
 mod upkeep;
