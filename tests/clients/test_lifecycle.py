@@ -51,12 +51,52 @@ def test_rules_are_read_as_they_were_put(s3, bucket):
     upload = s3.create_multipart_upload(Bucket=bucket, Key="up")
     assert upload["AbortRuleId"] == "old"
     assert upload["AbortDate"] > datetime.datetime.now(datetime.timezone.utc)
+    listed = s3.list_parts(Bucket=bucket, Key="up", UploadId=upload["UploadId"])
+    assert (listed["AbortDate"], listed["AbortRuleId"]) == (upload["AbortDate"], "old")
 
     s3.delete_bucket_lifecycle(Bucket=bucket)
     with pytest.raises(ClientError) as error:
         s3.get_bucket_lifecycle_configuration(Bucket=bucket)
     assert code_of(error) == (404, "NoSuchLifecycleConfiguration")
     assert "Expiration" not in s3.head_object(Bucket=bucket, Key="logs/1")
+
+
+def test_whatever_makes_an_object_says_when_it_expires(s3, bucket):
+    # By prefix, by tag and by size: what counts is the new object's, not its source's.
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [
+        {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 30}},
+        {"ID": "tagged", "Status": "Enabled", "Filter": {"Tag": {"Key": "a", "Value": "b"}},
+         "Expiration": {"Days": 20}},
+        {"ID": "big", "Status": "Enabled",
+         "Filter": {"And": {"Prefix": "parts/", "ObjectSizeGreaterThan": 5 << 20}},
+         "Expiration": {"Days": 10}},
+    ]})
+    assert "Expiration" not in s3.put_object(Bucket=bucket, Key="source", Body=b"x")
+
+    def copied(key, **more):
+        answer = s3.copy_object(Bucket=bucket, Key=key, CopySource=f"{bucket}/source", **more)
+        assert answer.get("Expiration") == s3.head_object(Bucket=bucket, Key=key).get("Expiration")
+        return answer.get("Expiration", "")
+
+    assert copied("logs/copy").endswith('rule-id="logs"')
+    assert copied("copy") == ""
+    assert copied("tagged", TaggingDirective="REPLACE", Tagging="a=b").endswith('rule-id="tagged"')
+    # One whose bytes are written anew.
+    assert copied("logs/sealed", ServerSideEncryption="AES256").endswith('rule-id="logs"')
+
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts/1")["UploadId"]
+    named = {"Bucket": bucket, "Key": "parts/1", "UploadId": upload}
+    sizes = [5 << 20, 1]
+    parts = [{"PartNumber": n + 1, "ETag": s3.upload_part(PartNumber=n + 1, Body=b"x" * size, **named)["ETag"]}
+             for n, size in enumerate(sizes)]
+    done = s3.complete_multipart_upload(MultipartUpload={"Parts": parts}, **named)
+    assert done["Expiration"].endswith('rule-id="big"')
+    assert s3.head_object(Bucket=bucket, Key="parts/1")["Expiration"] == done["Expiration"]
+    again = s3.complete_multipart_upload(MultipartUpload={"Parts": parts}, **named)
+    assert again["Expiration"] == done["Expiration"]
+    # What it became is there no more: what is there now is another object.
+    s3.put_object(Bucket=bucket, Key="parts/1", Body=b"x")
+    assert "Expiration" not in s3.complete_multipart_upload(MultipartUpload={"Parts": parts}, **named)
 
 
 @pytest.mark.parametrize("rule, expected", [

@@ -8,7 +8,10 @@ use std::collections::HashMap;
 
 use holdfast_metadata::MetadataError;
 use holdfast_metadata::command::{CompleteUpload, Published};
-use holdfast_metadata::model::{CompletedUpload, Encryption, OpId, Part, Upload, UploadState};
+use holdfast_metadata::model::{
+    Bucket, CompletedUpload, Encryption, OpId, Part, Upload, UploadState, VersionId,
+    VersionSelector,
+};
 
 use super::Gateway;
 use super::convert;
@@ -17,7 +20,7 @@ use crate::s3::checksum::{PartChecksum, composite, full_object, multipart_etag};
 use crate::s3::error::{ErrorCode, S3Error};
 use crate::s3::op::{
     AppliedEncryption, ChecksumAlgorithm, ChecksumType, CompleteMultipartUploadInput,
-    CompleteMultipartUploadOutput, CompletedPart, MIN_PART_LEN, ObjectChecksum,
+    CompleteMultipartUploadOutput, CompletedPart, LifecycleNotice, MIN_PART_LEN, ObjectChecksum,
 };
 
 /// How often parts that were replaced between the lookup and the command are looked up again.
@@ -40,7 +43,8 @@ impl Gateway {
                 UploadState::Open => {}
                 UploadState::Completed(outcome) => {
                     let encryption = shown(&input, &upload)?;
-                    return completed_before(input, outcome, encryption);
+                    let expiration = self.expiration_again(&bucket, &upload, outcome).await;
+                    return completed_before(input, outcome, encryption, expiration);
                 }
                 UploadState::Aborted => return Err(S3Error::no_such_upload(&input.upload_id)),
             }
@@ -64,7 +68,16 @@ impl Gateway {
                 .await?;
             match self.publish_parts(&input, &upload, &chosen, &object).await {
                 Ok(published) => {
-                    return completed(input, &published, object.checksum, encryption);
+                    let (key, tags) = (input.key.as_bytes(), &upload.attributes.tags);
+                    let size = chosen.iter().map(|part| part.size).sum();
+                    let expiration = self
+                        .expiration(&bucket, key, size, tags, published.last_modified_ms)
+                        .await;
+                    let output = completed(input, &published, object.checksum, encryption)?;
+                    return Ok(CompleteMultipartUploadOutput {
+                        expiration,
+                        ..output
+                    });
                 }
                 // A part was replaced, or another Complete or an Abort came first: look again.
                 Err(MetadataError::SourceChanged | MetadataError::NoSuchUpload) => {}
@@ -74,6 +87,25 @@ impl Gateway {
         Err(unavailable(
             "The upload's parts kept changing while it was completed. Please retry.",
         ))
+    }
+
+    /// When lifecycle will remove what an upload became, as long as it is the current version.
+    async fn expiration_again(
+        &self,
+        bucket: &Bucket,
+        upload: &Upload,
+        outcome: &CompletedUpload,
+    ) -> Option<LifecycleNotice> {
+        let current = self
+            .metadata
+            .version(bucket.id, &upload.key, &VersionSelector::Current)
+            .await
+            .ok()?;
+        let id = outcome.version_id.clone().unwrap_or_else(VersionId::null);
+        if current.version_id != id || current.etag != outcome.etag {
+            return None;
+        }
+        self.expiration_of(bucket, &current).await
     }
 
     /// The stored parts that the client lists, in its order.
@@ -339,6 +371,7 @@ fn completed(
         version_id: convert::maybe_version_id(published.version_id.as_ref())?,
         checksum,
         encryption,
+        expiration: None,
     })
 }
 
@@ -358,6 +391,7 @@ fn completed_before(
     input: CompleteMultipartUploadInput,
     outcome: &CompletedUpload,
     encryption: Option<AppliedEncryption>,
+    expiration: Option<LifecycleNotice>,
 ) -> Result<CompleteMultipartUploadOutput, S3Error> {
     Ok(CompleteMultipartUploadOutput {
         bucket: input.bucket,
@@ -370,6 +404,7 @@ fn completed_before(
             .map(convert::object_checksum)
             .transpose()?,
         encryption,
+        expiration,
     })
 }
 

@@ -5,10 +5,12 @@
 //! included (AWS, which rewrites the bytes, makes new ones). Only where another checksum algorithm
 //! is asked for are the bytes read through.
 
+use std::collections::BTreeMap;
+
 use futures::TryStreamExt;
 use holdfast_metadata::MetadataError;
 use holdfast_metadata::command::{CopyObject, Published};
-use holdfast_metadata::model::{Attributes, OpId};
+use holdfast_metadata::model::{Attributes, Bucket, OpId};
 
 use super::Gateway;
 use super::convert;
@@ -41,7 +43,7 @@ impl Gateway {
             let found = self.copy_source(&input).await?;
             if !chosen.is_as(found.version.attributes.encryption.as_ref()) {
                 match self.copy_bytes(&input, &found, &policy, &chosen).await? {
-                    Some(copied) => return Ok(copied),
+                    Some(copied) => return Ok(self.dated(&bucket, &input, &found, copied).await),
                     None => continue,
                 }
             }
@@ -50,7 +52,8 @@ impl Gateway {
             };
             match self.publish_copy(&input, &found, checksum.as_ref()).await {
                 Ok(published) => {
-                    return copied(&found, published, checksum, chosen.shown());
+                    let copied = copied(&found, published, checksum, chosen.shown())?;
+                    return Ok(self.dated(&bucket, &input, &found, copied).await);
                 }
                 Err(MetadataError::SourceChanged) => {}
                 Err(error) => return Err(target.conditional(&input.condition, error)),
@@ -59,6 +62,25 @@ impl Gateway {
         Err(unavailable(
             "Other writes kept replacing the source of the copy. Please retry.",
         ))
+    }
+
+    /// The answer with when lifecycle will remove the copy.
+    async fn dated(
+        &self,
+        bucket: &Bucket,
+        input: &CopyObjectInput,
+        found: &Found,
+        copied: CopyObjectOutput,
+    ) -> CopyObjectOutput {
+        let (key, written_ms) = (input.key.as_bytes(), copied.last_modified.as_ms());
+        let tags = Self::copied_tags(input, found);
+        let expiration = self
+            .expiration(bucket, key, found.version.size, &tags, written_ms)
+            .await;
+        CopyObjectOutput {
+            expiration,
+            ..copied
+        }
     }
 
     async fn copy_source(&self, input: &CopyObjectInput) -> Result<Found, S3Error> {
@@ -125,11 +147,15 @@ impl Gateway {
                 ..found.version.attributes.clone()
             },
         };
-        attributes.tags = match &input.tagging {
+        attributes.tags = Self::copied_tags(input, found);
+        attributes
+    }
+
+    fn copied_tags(input: &CopyObjectInput, found: &Found) -> BTreeMap<String, String> {
+        match &input.tagging {
             TaggingDirective::Copy => found.version.attributes.tags.clone(),
             TaggingDirective::Replace(tags) => convert::stored_tags(tags),
-        };
-        attributes
+        }
     }
 
     /// The copy's checksum: the source's, unless another algorithm is wanted. The outer `None`: the
@@ -195,5 +221,6 @@ fn copied(
         source_version_id: found.shown_id()?,
         checksum,
         encryption,
+        expiration: None,
     })
 }

@@ -87,6 +87,7 @@ impl Gateway {
             source_version_id: found.shown_id()?,
             checksum: Some(checksum),
             encryption: chosen.shown(),
+            expiration: None,
         }))
     }
 

@@ -94,10 +94,13 @@ impl Gateway {
     }
 
     pub(super) async fn parts(&self, input: &ListPartsInput) -> Result<ListPartsOutput, S3Error> {
-        let (_, upload) = self
+        let (bucket, upload) = self
             .open_upload(&input.bucket, &input.key, &input.upload_id)
             .await?;
         let mut output = parts_head(&upload)?;
+        output.abort = self
+            .abortion_of(&bucket, &upload.key, upload.created_ms)
+            .await;
         let limit = input.max_parts.min(MAX_PARTS) as usize;
         if limit == 0 {
             return Ok(output);
@@ -192,6 +195,7 @@ fn parts_head(upload: &Upload) -> Result<ListPartsOutput, S3Error> {
         storage_class: convert::storage_class(upload.attributes.storage_class.as_deref())?,
         owner: Owner::default(),
         checksum: convert::upload_checksum(upload.checksum.as_ref())?,
+        abort: None,
     })
 }
 

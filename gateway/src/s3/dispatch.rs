@@ -96,7 +96,7 @@ pub async fn dispatch(
         }
         Operation::ListParts(input) => {
             let output = service.list_parts(context, input.clone()).await?;
-            response::document(xml::list_parts(&input, &output))
+            response::list_parts(&input, &output)
         }
         Operation::ListMultipartUploads(input) => {
             let output = service

@@ -147,6 +147,8 @@ pub struct ListPartsOutput {
     pub owner: Owner,
     /// The checksum that was asked for.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+    /// When a lifecycle rule aborts it.
+    pub abort: Option<LifecycleNotice>,
 }
 
 /// A part in a listing.
@@ -214,6 +216,8 @@ pub struct CompleteMultipartUploadOutput {
     pub checksum: Option<ObjectChecksum>,
     /// How it is encrypted.
     pub encryption: Option<AppliedEncryption>,
+    /// When a lifecycle rule removes it.
+    pub expiration: Option<LifecycleNotice>,
 }
 
 /// AbortMultipartUpload.

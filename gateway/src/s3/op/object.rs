@@ -313,4 +313,6 @@ pub struct CopyObjectOutput {
     pub checksum: Option<ObjectChecksum>,
     /// How it was encrypted.
     pub encryption: Option<AppliedEncryption>,
+    /// When a lifecycle rule removes it.
+    pub expiration: Option<LifecycleNotice>,
 }

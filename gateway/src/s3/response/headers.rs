@@ -44,6 +44,14 @@ pub(super) trait HeadersExt {
         }
     }
 
+    /// `x-amz-abort-date` and `x-amz-abort-rule-id`.
+    fn put_abort(&mut self, abort: Option<&LifecycleNotice>) {
+        if let Some(abort) = abort {
+            self.put(header::ABORT_DATE, &abort.at.http_date());
+            self.put(header::ABORT_RULE_ID, &abort.encoded_id());
+        }
+    }
+
     /// The checksum's own header and `x-amz-checksum-type`.
     fn put_object_checksum(&mut self, checksum: Option<&ObjectChecksum>) {
         if let Some(object) = checksum {

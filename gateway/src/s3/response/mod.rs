@@ -18,7 +18,7 @@ use super::op::{
     CreateBucketOutput, CreateMultipartUploadOutput, DeleteBucketOutput, DeleteObjectOutput,
     DeleteObjectsOutput, GetBucketLocationOutput, GetBucketVersioningOutput,
     GetObjectAttributesInput, GetObjectAttributesOutput, HeadBucketOutput, LifecycleConfiguration,
-    ObjectTaggingOutput, Owner, PutBucketVersioningOutput, PutObjectOutput, TransitionMinimum,
+    ListPartsInput, ListPartsOutput, ObjectTaggingOutput, Owner, PutBucketVersioningOutput, PutObjectOutput, TransitionMinimum,
     UploadPartCopyOutput, UploadPartOutput,
 };
 use super::xml;
@@ -129,6 +129,7 @@ pub(super) fn copy_object(output: &CopyObjectOutput) -> Response<ResponseBody> {
         headers.put(header::COPY_SOURCE_VERSION_ID, version.as_str());
     }
     headers.put_encryption(output.encryption.as_ref());
+    headers.put_expiration(output.expiration.as_ref());
     response
 }
 
@@ -146,10 +147,16 @@ pub(super) fn create_multipart_upload(
     }
     let headers = response.headers_mut();
     headers.put_encryption(output.encryption.as_ref());
-    if let Some(abort) = &output.abort {
-        headers.put(header::ABORT_DATE, &abort.at.http_date());
-        headers.put(header::ABORT_RULE_ID, &abort.encoded_id());
-    }
+    headers.put_abort(output.abort.as_ref());
+    response
+}
+
+pub(super) fn list_parts(
+    input: &ListPartsInput,
+    output: &ListPartsOutput,
+) -> Response<ResponseBody> {
+    let mut response = document(xml::list_parts(input, output));
+    response.headers_mut().put_abort(output.abort.as_ref());
     response
 }
 
@@ -172,6 +179,7 @@ pub(super) fn complete_multipart_upload(
     let headers = response.headers_mut();
     headers.put_version(output.version_id.as_ref());
     headers.put_encryption(output.encryption.as_ref());
+    headers.put_expiration(output.expiration.as_ref());
     response
 }
 

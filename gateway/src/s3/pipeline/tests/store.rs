@@ -182,6 +182,7 @@ impl S3Service for RecordingStore {
             version_id: None,
             checksum: None,
             encryption: None,
+            expiration: None,
         })
     }
 

@@ -118,6 +118,7 @@ fn a_copy_answers_its_tag_time_and_checksum() {
         source_version_id: None,
         checksum: Some(ObjectChecksum::composite(crc(), 3)),
         encryption: None,
+        expiration: None,
     };
     assert_eq!(
         copy_object(&output),
@@ -220,6 +221,7 @@ fn an_upload_is_begun_listed_and_completed() {
         storage_class: StorageClass::standard(),
         owner: Owner::default(),
         checksum: Some((ChecksumAlgorithm::Crc32, ChecksumType::Composite)),
+        abort: None,
     };
     assert_eq!(
         list_parts(&input, &listed),
@@ -245,6 +247,7 @@ fn an_upload_is_begun_listed_and_completed() {
         version_id: None,
         checksum: None,
         encryption: None,
+        expiration: None,
     };
     assert_eq!(
         complete_multipart_upload(&completed, "http://host/bucket/k"),
