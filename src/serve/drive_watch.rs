@@ -1,5 +1,5 @@
-//! Looks after the drives every second: has each look at itself, says what changed, and tells the
-//! metadata.
+//! Looks after the drives every second: has each look at itself, says what changed, tells the
+//! metadata, and learns which file systems they are on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use holdfast_types::{Drive, DriveId, DriveState, FragmentStore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::file_systems::FileSystems;
 use super::whereabouts::Whereabouts;
 
 /// The task that looks.
@@ -25,11 +26,12 @@ impl DriveWatch {
         store: Arc<LocalStore>,
         metadata: Metadata,
         whereabouts: Whereabouts,
+        file_systems: Arc<FileSystems>,
     ) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let mut seen = Seen::default();
-        look(&store, &metadata, &mut seen).await;
+        look(&store, &metadata, &file_systems, &mut seen).await;
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -37,7 +39,7 @@ impl DriveWatch {
                     () = tokio::time::sleep(EVERY) => {}
                 }
                 follow(&store, &whereabouts).await;
-                look(&store, &metadata, &mut seen).await;
+                look(&store, &metadata, &file_systems, &mut seen).await;
             }
         });
         Self { task, stop }
@@ -74,9 +76,15 @@ async fn follow(store: &Arc<LocalStore>, whereabouts: &Whereabouts) {
     }
 }
 
-async fn look(store: &Arc<LocalStore>, metadata: &Metadata, seen: &mut Seen) {
+async fn look(
+    store: &Arc<LocalStore>,
+    metadata: &Metadata,
+    file_systems: &FileSystems,
+    seen: &mut Seen,
+) {
     store.refresh().await;
     let drives = store.drives();
+    file_systems.learn(&drives).await;
     for change in seen.changes(&drives) {
         change.log();
     }

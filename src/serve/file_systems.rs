@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_gateway::admin::view::SpaceView;
@@ -12,28 +13,59 @@ use holdfast_types::{Drive, DriveId};
 
 use super::first_start::FoundDrive;
 
-/// The file system of each drive that was there at the start, or was added since.
+/// The file system of each drive: of one that is away, the last that is known.
 #[derive(Debug, Default)]
-pub(crate) struct FileSystems(Mutex<HashMap<DriveId, u64>>);
+pub(crate) struct FileSystems(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    known: Mutex<HashMap<DriveId, u64>>,
+    /// Somebody looks: a disk that hangs costs one thread and not one a second.
+    looking: AtomicBool,
+}
 
 impl FileSystems {
-    /// Looks once: a drive that moves to another file system is a new start.
+    /// Looks at the drives that there are at the start.
     pub(crate) async fn of(drives: &[FoundDrive]) -> Self {
-        let drives = drives.to_vec();
-        // A disk that hangs must not hang the start: without an answer nothing is shared.
-        let looked = tokio::task::spawn_blocking(move || {
-            drives
-                .into_iter()
-                .filter_map(|drive| {
-                    let metadata = std::fs::metadata(&drive.path).ok()?;
-                    Some((drive.id, metadata.dev()))
-                })
+        let file_systems = Self::default();
+        let places = drives.iter().map(|drive| (drive.id, drive.path.clone()));
+        file_systems.look(places.collect()).await;
+        file_systems
+    }
+
+    /// Looks at drives that can be read and that nothing is known of: they came since the start. One
+    /// that was away is looked at anew, because it may have come back on another file system.
+    pub(crate) async fn learn(&self, drives: &[Drive]) {
+        let new: Vec<(DriveId, PathBuf)> = {
+            let mut known = self.known();
+            for drive in drives.iter().filter(|drive| !drive.state.readable()) {
+                known.remove(&drive.id);
+            }
+            let is_new = |drive: &&Drive| drive.state.readable() && !known.contains_key(&drive.id);
+            let new = drives.iter().filter(is_new);
+            new.map(|drive| (drive.id, PathBuf::from(&drive.path)))
                 .collect()
+        };
+        if !new.is_empty() {
+            self.look(new).await;
+        }
+    }
+
+    /// A disk that hangs holds up nobody for long: without an answer nothing is shared.
+    async fn look(&self, places: Vec<(DriveId, PathBuf)>) {
+        if self.0.looking.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let inner = Arc::clone(&self.0);
+        let looked = tokio::task::spawn_blocking(move || {
+            for (drive, path) in places {
+                if let Ok(metadata) = std::fs::metadata(&path) {
+                    inner.lock().insert(drive, metadata.dev());
+                }
+            }
+            inner.looking.store(false, Ordering::SeqCst);
         });
-        let looked = tokio::time::timeout(PATIENCE, looked).await;
-        Self(Mutex::new(
-            looked.ok().and_then(Result::ok).unwrap_or_default(),
-        ))
+        let _late = tokio::time::timeout(PATIENCE, looked).await;
     }
 
     /// One more drive, which was just written to.
@@ -44,7 +76,7 @@ impl FileSystems {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<DriveId, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Whether two drives are on one file system.
@@ -76,7 +108,13 @@ impl FileSystems {
     }
 }
 
-/// How long a start waits for a disk to say which it is.
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DriveId, u64>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long one look waits for a disk to say which it is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -126,5 +164,52 @@ mod tests {
             twice,
             "the shared one, and the one that is not known"
         );
+    }
+
+    #[tokio::test]
+    async fn a_drive_that_comes_back_is_not_counted_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let at = |number: u8, name: &str, state| Drive {
+            path: path(name).display().to_string(),
+            ..drive(number, state)
+        };
+        let once = SpaceView {
+            capacity_bytes: 100,
+            free_bytes: 40,
+        };
+        std::fs::create_dir(path("a")).unwrap();
+        let found = [(1, "a"), (2, "b")].map(|(number, name)| FoundDrive {
+            id: DriveId::from_bytes([number; 16]),
+            path: path(name),
+        });
+        let file_systems = FileSystems::of(&found).await;
+        let before = [
+            at(1, "a", DriveState::Online),
+            at(2, "b", DriveState::Missing),
+        ];
+        file_systems.learn(&before).await;
+        assert_eq!(file_systems.space(&before), once);
+        assert!(!file_systems.are_shared());
+
+        std::fs::create_dir(path("b")).unwrap();
+        let back = [
+            at(1, "a", DriveState::Online),
+            at(2, "b", DriveState::ReadOnly),
+        ];
+        file_systems.learn(&back).await;
+        assert_eq!(file_systems.space(&back), once);
+        assert!(file_systems.are_shared());
+
+        // Away again, and back on a file system of its own: /proc is one.
+        file_systems.learn(&before).await;
+        let elsewhere = Drive {
+            path: "/proc".to_owned(),
+            ..drive(2, DriveState::Online)
+        };
+        let apart = [at(1, "a", DriveState::Online), elsewhere];
+        file_systems.learn(&apart).await;
+        assert!(!file_systems.are_shared());
+        assert_eq!(file_systems.space(&apart).capacity_bytes, 200);
     }
 }

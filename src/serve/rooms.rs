@@ -85,7 +85,14 @@ impl Rooms {
         journal::keep(&metadata, &store, fixed.cluster, fixed.layout).await?;
         let fragments: Arc<dyn FragmentStore> = Arc::clone(&store) as Arc<dyn FragmentStore>;
         let whereabouts = Whereabouts::new(fixed.cluster, data.drives());
-        let watch = DriveWatch::start(Arc::clone(&store), metadata.clone(), whereabouts).await;
+        let file_systems = Arc::new(FileSystems::of(&drives).await);
+        let watch = DriveWatch::start(
+            Arc::clone(&store),
+            metadata.clone(),
+            whereabouts,
+            Arc::clone(&file_systems),
+        )
+        .await;
 
         let metrics = Metrics::new();
         let (reporter, debt_writer) = DebtReporter::new(Arc::clone(&clock), metrics.clone());
@@ -105,7 +112,6 @@ impl Rooms {
             metrics: metrics.clone(),
             keyring: master_keys.keyring(),
         });
-        let file_systems = Arc::new(FileSystems::of(&drives).await);
         let ground = Ground {
             metadata: metadata.clone(),
             blobs: blobs.clone(),

@@ -149,6 +149,26 @@ fn two_wiped_drives_lose_nothing() {
 }
 
 #[test]
+fn a_drive_that_was_missing_at_the_start_is_not_counted_twice() {
+    let mut server = Server::start("drives-counted");
+    let room = |server: &Server| {
+        let status = server.admin_json(&["status"]);
+        status["space"]["capacity_bytes"].as_u64().unwrap()
+    };
+    // All folders are on one file system.
+    let once = room(&server);
+    assert!(server.stop(), "it stops well");
+    take_away(&server, &[1]);
+    server.restart_degraded();
+    assert_eq!(room(&server), once, "without 1");
+    bring_back(&server, &[1]);
+    await_drives(&mut server);
+    server.wait_until("it is counted with the others", RETURN_DEADLINE, |server| {
+        room(server) == once
+    });
+}
+
+#[test]
 fn two_removed_drives_lose_nothing() {
     let server = Server::start("drives-removed");
     let client = server.client();
