@@ -175,13 +175,13 @@ pub(crate) struct BucketPolicyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReencodeArgs {
-    /// The bucket to begin with, or what to do with one that was begun: status, pause, resume or
-    /// cancel, and then the bucket.
-    #[arg(value_name = "NAME | status|pause|resume|cancel")]
-    what: String,
-    /// The bucket, behind status (without: all), pause, resume or cancel.
-    #[arg(value_name = "BUCKET")]
-    bucket: Option<String>,
+    /// The bucket; without what follows, its re-encode is begun. `status` alone shows those of all
+    /// buckets.
+    #[arg(value_name = "NAME")]
+    first: String,
+    /// What to do with one that was begun. It may also stand before the name.
+    #[arg(value_name = "status|pause|resume|cancel")]
+    second: Option<String>,
     /// Only objects whose keys begin with this.
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
@@ -356,43 +356,31 @@ impl Admin {
 
     async fn reencode(&self, args: ReencodeArgs) -> anyhow::Result<()> {
         let path = |bucket: &str| format!("{}/reencode", bucket_path(bucket));
-        let is_order = matches!(args.what.as_str(), "status" | "pause" | "resume" | "cancel");
-        match (is_order, &args.bucket) {
-            (true, None) if args.what == "status" => {
-                return self.show("/admin/v1/reencodes", reencodes).await;
+        let bucket = match asked(&args)? {
+            Asked::StatusOfAll => return self.show("/admin/v1/reencodes", reencodes).await,
+            Asked::Order("status", bucket) if !args.watch => {
+                return self.show(&path(bucket), reencode).await;
             }
-            (true, None) => bail!(
-                "say of which bucket: admin bucket reencode {} BUCKET",
-                args.what
-            ),
-            (true, Some(bucket)) if args.what == "status" => {
-                if !args.watch {
-                    return self.show(&path(bucket), reencode).await;
-                }
-            }
-            (true, Some(bucket)) => {
-                let path = format!("{}/{}", path(bucket), args.what);
+            Asked::Order("status", bucket) => bucket,
+            Asked::Order(order, bucket) => {
+                let path = format!("{}/{order}", path(bucket));
                 let answer = self.client.send(Method::POST, &path, Vec::new()).await?;
                 return self.print(&answer.good()?, reencode);
             }
-            (false, Some(_)) => bail!(
-                "`{}` is none of status, pause, resume and cancel",
-                args.what
-            ),
-            (false, None) => {
+            Asked::Begin(bucket) => {
                 let start = StartReencode {
-                    prefix: args.prefix.unwrap_or_default(),
+                    prefix: args.prefix.clone().unwrap_or_default(),
                     dry_run: args.dry_run,
                 };
-                let answer = self.tell(Method::POST, &path(&args.what), &start).await?;
+                let answer = self.tell(Method::POST, &path(bucket), &start).await?;
                 // A dry run is about its result, which is there as soon as all is counted.
                 if !args.watch && (self.json || !args.dry_run) {
                     return self.print(&answer, reencode);
                 }
+                bucket
             }
-        }
-        let bucket = args.bucket.unwrap_or(args.what);
-        self.watch_reencode(&path(&bucket)).await
+        };
+        self.watch_reencode(&path(bucket)).await
     }
 
     async fn watch_reencode(&self, path: &str) -> anyhow::Result<()> {
@@ -538,6 +526,39 @@ fn check(view: &PolicyCheckView) -> String {
     text
 }
 
+/// What a re-encode's words ask for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked<'a> {
+    StatusOfAll,
+    Begin(&'a str),
+    /// One of [`ORDERS`], and the bucket.
+    Order(&'a str, &'a str),
+}
+
+const ORDERS: [&str; 4] = ["status", "pause", "resume", "cancel"];
+
+fn asked(args: &ReencodeArgs) -> anyhow::Result<Asked<'_>> {
+    let is_order = |word: &str| ORDERS.contains(&word);
+    let asked = match (args.first.as_str(), args.second.as_deref()) {
+        ("status", None) => Asked::StatusOfAll,
+        (order, None) if is_order(order) => {
+            bail!("say of which bucket: admin bucket reencode NAME {order}")
+        }
+        (bucket, None) => return Ok(Asked::Begin(bucket)),
+        // Before the name an order is an order, even if a bucket is called so.
+        (order, Some(bucket)) if is_order(order) => Asked::Order(order, bucket),
+        (bucket, Some(order)) if is_order(order) => Asked::Order(order, bucket),
+        (bucket, Some(other)) => bail!(
+            "`{other}` is none of status, pause, resume and cancel: say admin bucket reencode \
+             {bucket} [status|pause|resume|cancel]"
+        ),
+    };
+    if args.dry_run || args.prefix.is_some() {
+        bail!("--prefix and --dry-run are for one that is begun: admin bucket reencode NAME");
+    }
+    Ok(asked)
+}
+
 fn reencodes(view: &ReencodesView) -> String {
     let mut table = headed(&["BUCKET", "STATE", "DONE", "OF", "MOVED", "FAILED", "LEFT"]);
     for job in &view.reencodes {
@@ -641,5 +662,48 @@ mod tests {
         ] {
             assert!(rule(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_reencode_is_asked_for_in_either_order() {
+        let args = |first: &str, second: Option<&str>| ReencodeArgs {
+            first: first.to_owned(),
+            second: second.map(str::to_owned),
+            prefix: None,
+            dry_run: false,
+            watch: false,
+        };
+        for (first, second, expected) in [
+            ("films", None, Asked::Begin("films")),
+            ("status", None, Asked::StatusOfAll),
+            ("films", Some("status"), Asked::Order("status", "films")),
+            ("status", Some("films"), Asked::Order("status", "films")),
+            ("films", Some("pause"), Asked::Order("pause", "films")),
+            ("resume", Some("films"), Asked::Order("resume", "films")),
+            ("films", Some("cancel"), Asked::Order("cancel", "films")),
+            ("pause", Some("status"), Asked::Order("pause", "status")),
+        ] {
+            let args = args(first, second);
+            assert_eq!(asked(&args).unwrap(), expected, "{first} {second:?}");
+        }
+        let refused = |first, second| asked(&args(first, second)).unwrap_err().to_string();
+        assert_eq!(
+            refused("pause", None),
+            "say of which bucket: admin bucket reencode NAME pause"
+        );
+        assert!(
+            refused("films", Some("stop"))
+                .ends_with("say admin bucket reencode films [status|pause|resume|cancel]")
+        );
+        let dry = ReencodeArgs {
+            dry_run: true,
+            ..args("films", Some("pause"))
+        };
+        assert!(asked(&dry).is_err(), "it would pause in earnest");
+        let dry = ReencodeArgs {
+            dry_run: true,
+            ..args("films", None)
+        };
+        assert_eq!(asked(&dry).unwrap(), Asked::Begin("films"));
     }
 }
