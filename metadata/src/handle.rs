@@ -198,6 +198,7 @@ macro_rules! query {
 mod audit;
 mod backups;
 mod buckets;
+mod dead_letters;
 mod duty;
 mod housekeeping;
 mod inventory;

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ChangeCursor;
+use crate::model::{BucketId, ChangeCursor};
 
 /// Where events are posted to. Made by an operator.
 #[derive(Clone, PartialEq, Eq)]
@@ -105,6 +105,8 @@ pub struct DeadLetter {
     pub webhook: String,
     /// The change that it is about.
     pub cursor: ChangeCursor,
+    /// The bucket.
+    pub bucket: BucketId,
     /// The bucket's name.
     pub bucket_name: String,
     /// The key.
@@ -117,6 +119,47 @@ pub struct DeadLetter {
     pub reason: String,
     /// When it was put aside.
     pub at_ms: u64,
+    /// When an operator asked for it to be posted again, while that has no end.
+    pub asked_ms: Option<u64>,
+}
+
+/// A letter that is to be posted again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedLetter {
+    /// The letter.
+    pub letter: DeadLetter,
+    /// By which asking: one that comes later has a greater one.
+    pub asked_ms: u64,
+}
+
+/// Which letters of a webhook are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Letters {
+    /// These.
+    These(Vec<ChangeCursor>),
+    /// All behind a place.
+    After(ChangeCursor),
+}
+
+/// What became of a letter that was posted again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LetterEnd {
+    /// The target acknowledged it.
+    Taken,
+    /// It is put aside again.
+    Refused {
+        /// What the target said.
+        reason: String,
+    },
+}
+
+/// How many letters a webhook has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LetterCount {
+    /// In all.
+    pub all: u64,
+    /// Of those: asked for by an operator.
+    pub asked: u64,
 }
 
 /// A message that says that a bucket will send events to a webhook.

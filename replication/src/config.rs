@@ -37,6 +37,9 @@ pub struct WorkerConfig {
     pub parity_share: Share,
     /// See `parity_share`.
     pub parity_period_seconds: u64,
+    /// How long a webhook's target refuses an event before it is put aside as a dead letter. Too
+    /// short, and a deployment that went wrong costs letters that a person has to look at.
+    pub webhook_patience_seconds: u64,
 }
 
 impl WorkerConfig {
@@ -64,6 +67,9 @@ impl WorkerConfig {
     /// 14 days, as the scrub.
     pub const DEFAULT_PARITY_PERIOD_SECONDS: u64 = 14 * 24 * 3600;
 
+    /// One hour: long enough for a deployment that went wrong to be noticed and undone.
+    pub const DEFAULT_WEBHOOK_PATIENCE_SECONDS: u64 = 3600;
+
     /// Which writes are read again, and when.
     #[must_use]
     pub const fn sample_rule(&self) -> SampleRule {
@@ -86,6 +92,7 @@ impl WorkerConfig {
             ("quarantine_seconds", self.quarantine_seconds),
             ("sample_after_seconds", self.sample_after_seconds[2]),
             ("parity_period_seconds", self.parity_period_seconds),
+            ("webhook_patience_seconds", self.webhook_patience_seconds),
         ] {
             if seconds > Self::MAX_SECONDS {
                 return Err(ConfigError {
@@ -170,6 +177,7 @@ impl Default for WorkerConfig {
             sample_after_seconds: SampleRule::default().after_seconds,
             parity_share: Share::PERCENT,
             parity_period_seconds: Self::DEFAULT_PARITY_PERIOD_SECONDS,
+            webhook_patience_seconds: Self::DEFAULT_WEBHOOK_PATIENCE_SECONDS,
         }
     }
 }

@@ -28,9 +28,10 @@ use holdfast_metadata::Metadata;
 use holdfast_metadata::notification::Webhook;
 use holdfast_outbound::{Net, SystemNet};
 use holdfast_types::{Clock, Region};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::delivery::Delivery;
+use self::delivery::{Delivery, Surroundings};
 use self::log::MetadataLog;
 use self::status::Board;
 use self::target::HttpTarget;
@@ -55,6 +56,8 @@ pub struct Notifier {
     net: Arc<dyn Net>,
     board: Board,
     running: BTreeMap<u64, Running>,
+    paused: watch::Sender<bool>,
+    patience: Duration,
 }
 
 /// Ends its delivery when it is dropped.
@@ -64,12 +67,14 @@ struct Running {
 }
 
 impl Notifier {
-    /// The worker, and what it tells operators.
+    /// The worker, and what it tells operators. `patience`: how long an event is refused before it
+    /// is put aside.
     #[must_use]
     pub fn new(
         metadata: Metadata,
         facts: EventFacts,
         clock: Arc<dyn Clock>,
+        patience: Duration,
     ) -> (Self, WebhookBoard) {
         let net: Arc<dyn Net> = Arc::new(SystemNet);
         let board = Board::default();
@@ -86,6 +91,8 @@ impl Notifier {
             net,
             board,
             running: BTreeMap::new(),
+            paused: watch::Sender::new(false),
+            patience,
         };
         (notifier, shown)
     }
@@ -109,9 +116,13 @@ impl Notifier {
         let delivery = Delivery::new(
             Arc::new(log),
             Arc::new(target),
-            Arc::clone(&self.facts),
-            telling,
-            Arc::clone(&self.clock),
+            Surroundings {
+                facts: Arc::clone(&self.facts),
+                telling,
+                clock: Arc::clone(&self.clock),
+                paused: self.paused.subscribe(),
+                patience: self.patience,
+            },
             begin,
         );
         let mut task = JoinSet::new();
@@ -154,6 +165,12 @@ impl Worker for Notifier {
 
     async fn wait(&mut self) {
         tokio::time::sleep(LOOK).await;
+    }
+
+    /// The deliveries go on beside the steps: they stop posting, each after what is under way.
+    fn set_paused(&mut self, paused: bool) {
+        self.board.set_paused(paused);
+        self.paused.send_replace(paused);
     }
 
     fn doing(&self) -> String {

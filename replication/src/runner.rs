@@ -86,12 +86,16 @@ async fn run<W: Worker>(
     table: &WorkerTable,
     row: u64,
 ) {
-    let mut failures = 0;
+    let (mut failures, mut is_paused) = (0, false);
     let mut forecast = Forecast::default();
     let (name, usual_pace) = (worker.name(), worker.usual_pace());
     while !stop.is_cancelled() {
         let orders = table.orders(name);
-        if orders.paused {
+        if orders.paused != is_paused {
+            is_paused = orders.paused;
+            worker.set_paused(is_paused);
+        }
+        if is_paused {
             table.change(row, |status| status.state = WorkerState::Paused);
             forecast = Forecast::default();
             tokio::select! {
@@ -361,6 +365,56 @@ mod tests {
         assert_eq!(*seen.lock().unwrap(), [("a", 20), ("c", 20)]);
         assert_eq!(table.list()[1].pace_percent, 20);
         assert!(workers.stop(Duration::from_secs(5)).await);
+    }
+
+    /// Notes what it is told and done.
+    struct Told(Arc<Mutex<Vec<&'static str>>>);
+
+    #[async_trait]
+    impl Worker for Told {
+        fn name(&self) -> &'static str {
+            "told"
+        }
+
+        fn set_paused(&mut self, paused: bool) {
+            let word = if paused { "pause" } else { "go on" };
+            self.0.lock().unwrap().push(word);
+        }
+
+        async fn work(&mut self) -> Result<Progress, WorkError> {
+            self.0.lock().unwrap().push("work");
+            Ok(Progress::Idle)
+        }
+
+        async fn wait(&mut self) {
+            std::future::pending().await
+        }
+
+        fn doing(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_is_told_of_pauses_also_of_one_before_its_first_step() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let workers = Workers::new();
+        let table = workers.table();
+        let paused = Orders {
+            pace: None,
+            paused: true,
+        };
+        table.remember("told", paused);
+        workers.start(Told(Arc::clone(&told)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(*told.lock().unwrap(), ["pause"]);
+        for is_paused in [false, true, false] {
+            let ordered = table.order("told", |orders| orders.paused = is_paused);
+            assert!(ordered.is_some());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let expected = ["pause", "go on", "work", "pause", "go on", "work"];
+        assert_eq!(*told.lock().unwrap(), expected);
     }
 
     #[tokio::test(start_paused = true)]

@@ -85,6 +85,12 @@ pub trait Worker: Send + 'static {
         let _ = percent;
     }
 
+    /// Told when an operator pauses it, and when it may go on, between two steps. Only one that also
+    /// works beside its steps needs to listen: while it is paused no step is asked for.
+    fn set_paused(&mut self, paused: bool) {
+        let _ = paused;
+    }
+
     /// The longest rest after a step, at a pace of one half. A worker whose steps are short needs
     /// none of seconds; one whose steps take seconds keeps its share of the time only with it.
     fn longest_rest(&self) -> Duration {

@@ -24,6 +24,39 @@ pub(crate) enum WebhookCommand {
     Test(WebhookName),
     /// Remove a webhook that no bucket names; what still waits for it is dropped.
     Delete(WebhookName),
+    /// Dead letters: events that its target refused for so long that they were put aside, oldest
+    /// first.
+    Letters(LettersArgs),
+    /// Post dead letters again. They arrive later than what was told of their keys since.
+    Retry(LettersChosen),
+    /// Throw dead letters away: their events are never told.
+    Discard(LettersChosen),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LettersArgs {
+    /// The webhook's name.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Begin behind this one.
+    #[arg(long, value_name = "LETTER")]
+    after: Option<String>,
+    /// How many, at most [default: 100].
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LettersChosen {
+    /// The webhook's name.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The letters, as `admin webhook letters NAME` names them.
+    #[arg(value_name = "LETTER", required_unless_present = "all")]
+    letters: Vec<String>,
+    /// All that the webhook has.
+    #[arg(long, conflicts_with = "letters")]
+    all: bool,
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +99,9 @@ impl Admin {
                 self.show(&path(&name, ""), status).await
             }
             WebhookCommand::Test(WebhookName { name }) => self.test_webhook(&name).await,
+            WebhookCommand::Letters(args) => self.list_letters(args).await,
+            WebhookCommand::Retry(chosen) => self.order_letters(chosen, "retry").await,
+            WebhookCommand::Discard(chosen) => self.order_letters(chosen, "discard").await,
             WebhookCommand::Delete(WebhookName { name }) => {
                 let answer = self
                     .client
@@ -103,6 +139,37 @@ impl Admin {
         })
     }
 
+    async fn list_letters(&self, args: LettersArgs) -> anyhow::Result<()> {
+        let mut query = Vec::new();
+        if let Some(after) = &args.after {
+            query.push(format!("after={}", encoded(after)));
+        }
+        if let Some(limit) = args.limit {
+            query.push(format!("limit={limit}"));
+        }
+        let mark = if query.is_empty() { "" } else { "?" };
+        let below = format!("/dead-letters{mark}{}", query.join("&"));
+        self.show(&path(&args.name, &below), letters).await
+    }
+
+    async fn order_letters(&self, chosen: LettersChosen, order: &str) -> anyhow::Result<()> {
+        let asked = view::LettersAsked {
+            letters: chosen.letters,
+            all: chosen.all,
+        };
+        let path = path(&chosen.name, &format!("/dead-letters/{order}"));
+        let body = serde_json::to_vec(&asked)?;
+        let answer = self.client.send(Method::POST, &path, body).await?.good()?;
+        let done = if order == "retry" {
+            "will be posted again"
+        } else {
+            "thrown away"
+        };
+        self.print(&answer, |view: &view::LettersDoneView| {
+            format!("{} dead letters of {} {done}\n", view.letters, view.webhook)
+        })
+    }
+
     async fn test_webhook(&self, name: &str) -> anyhow::Result<()> {
         let answer = self
             .client
@@ -122,8 +189,35 @@ impl Admin {
 }
 
 fn path(name: &str, below: &str) -> String {
-    let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-    format!("{PATH}/{name}{below}")
+    format!("{PATH}/{}{below}", encoded(name))
+}
+
+fn encoded(text: &str) -> percent_encoding::PercentEncode<'_> {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+}
+
+/// `admin webhook letters`.
+fn letters(view: &view::DeadLettersView) -> String {
+    let mut table = headed(&["LETTER", "EVENT", "OBJECT", "PUT ASIDE", "STATE", "REASON"]);
+    for letter in &view.dead_letters {
+        let state = match letter.asked_ms {
+            Some(_) => "to be posted again",
+            None => "put aside",
+        };
+        table.add_row([
+            Cell::new(&letter.id),
+            Cell::new(&letter.event),
+            Cell::new(format!("{}/{}", letter.bucket, letter.key)),
+            Cell::new(format!("{} ago", age(letter.at_ms))),
+            Cell::new(state),
+            Cell::new(&letter.reason),
+        ]);
+    }
+    let more = view
+        .next
+        .as_ref()
+        .map(|next| format!("more: --after {next}\n"));
+    format!("{table}\n{}", more.unwrap_or_default())
 }
 
 /// `admin webhook list`.
@@ -174,14 +268,15 @@ fn status(view: &view::WebhookStatusView) -> String {
     }
     if delivery.dead_letters > 0 {
         text.push_str(&format!(
-            "DEAD     {} events were refused for so long that they were put aside; the newest:\n",
-            delivery.dead_letters
+            "DEAD     {} events were refused for so long that they were put aside, {} of them will be \
+             posted again; the newest:\n",
+            delivery.dead_letters, delivery.dead_letters_asked
         ));
     }
     for letter in view.dead_letters.iter().take(SHOWN) {
         text.push_str(&format!(
-            "  {} {}/{}: {}\n",
-            letter.event, letter.bucket, letter.key, letter.reason
+            "  {} {} {}/{}: {}\n",
+            letter.id, letter.event, letter.bucket, letter.key, letter.reason
         ));
     }
     text
@@ -190,6 +285,7 @@ fn status(view: &view::WebhookStatusView) -> String {
 fn state(webhook: &view::WebhookView) -> String {
     match &webhook.delivery {
         None => "starting".to_owned(),
+        Some(delivery) if delivery.paused => "paused".to_owned(),
         Some(delivery) => match delivery.failing_since_ms {
             Some(since_ms) => format!("failing for {}", age(since_ms)),
             None => "good".to_owned(),

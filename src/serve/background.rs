@@ -136,7 +136,12 @@ impl Background {
             region: fixed.region.clone(),
             owner_id: holdfast_gateway::s3::op::OWNER_ID.to_owned(),
         };
-        let (notifier, webhooks) = Notifier::new(metadata.clone(), facts, Arc::clone(&clock));
+        let (notifier, webhooks) = Notifier::new(
+            metadata.clone(),
+            facts,
+            Arc::clone(&clock),
+            Duration::from_secs(config.webhook_patience_seconds),
+        );
         workers.start(notifier);
         workers.start(LogTrimmer::new(metadata.clone()));
         workers.start(Rewrapper::new(metadata.clone(), keyring));

@@ -24,6 +24,9 @@ impl Webhooks for Posts {
                 failed: status.failed,
                 parked: status.parked,
                 dead_letters: status.dead_letters,
+                dead_letters_asked: status.dead_letters_asked,
+                retried: status.retried,
+                paused: status.paused,
                 skipped: status.skipped,
                 backlog: status.backlog,
                 backlog_is_more: status.backlog_is_more,
@@ -96,7 +99,7 @@ type Read = fn(&WebhookStatus, u64) -> u64;
 type Row = (&'static str, &'static str, Read);
 
 /// Name, help and where the number is.
-const GAUGES: [Row; 8] = [
+const GAUGES: [Row; 10] = [
     (
         "holdfast_webhook_sent_total",
         "Events that the target acknowledged.",
@@ -116,6 +119,16 @@ const GAUGES: [Row; 8] = [
         "holdfast_webhook_dead_letters",
         "Events that are put aside, from whenever.",
         |s, _| s.dead_letters,
+    ),
+    (
+        "holdfast_webhook_dead_letters_asked",
+        "Of the events that are put aside, those that are to be posted again.",
+        |s, _| s.dead_letters_asked,
+    ),
+    (
+        "holdfast_webhook_retried_total",
+        "Events that were put aside, posted again and acknowledged.",
+        |s, _| s.retried,
     ),
     (
         "holdfast_webhook_skipped_changes_total",

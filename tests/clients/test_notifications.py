@@ -116,14 +116,18 @@ def test_a_versioned_bucket_tells_of_markers(s3, bucket, receiver):
         NotificationConfiguration={"TopicConfigurations": [{
             "TopicArn": "arn:holdfast:sns::hook:webhook",
             "Events": ["s3:ObjectCreated:Put", "s3:ObjectRemoved:*"]}]})
-    version = s3.put_object(Bucket=bucket, Key="k", Body=b"x")["VersionId"]
-    marker = s3.delete_object(Bucket=bucket, Key="k")["VersionId"]
-    s3.delete_object(Bucket=bucket, Key="k", VersionId=version)
+    answers = [s3.put_object(Bucket=bucket, Key="k", Body=b"x"), s3.delete_object(Bucket=bucket, Key="k")]
+    version, marker = [answer["VersionId"] for answer in answers]
+    answers.append(s3.delete_object(Bucket=bucket, Key="k", VersionId=version))
     receiver.wait_for(lambda: len(receiver.events(bucket)) >= 3)
     records = [one for body in receiver.bodies for one in body.get("Records", [])]
     assert [(one["eventName"], one["s3"]["object"]["versionId"]) for one in records] == [
         ("ObjectCreated:Put", version), ("ObjectRemoved:DeleteMarkerCreated", marker),
         ("ObjectRemoved:Delete", version)]
+    assert [(one["userIdentity"], one["requestParameters"], one["responseElements"])
+            for one in records] == [
+        ({"principalId": ACCESS_KEY}, {"sourceIPAddress": "127.0.0.1"},
+         {"x-amz-request-id": answer["ResponseMetadata"]["RequestId"]}) for answer in answers]
     sequencers = [one["s3"]["object"]["sequencer"] for one in records]
     assert sequencers == sorted(sequencers)
     assert not any("Event" in body for body in receiver.bodies), "it was to be skipped"

@@ -9,6 +9,7 @@
 mod auth;
 mod backups;
 mod credentials;
+mod dead_letters;
 mod drive_metrics;
 mod error;
 mod key;

@@ -101,7 +101,7 @@ impl Route {
                     id: percent_decode_str(id).decode_utf8_lossy().into_owned(),
                 }
             }
-            ["admin", "v1", "webhooks", below @ ..] => WebhookRoute::of(method, below)
+            ["admin", "v1", "webhooks", below @ ..] => WebhookRoute::of(method, below, query)?
                 .map(Self::Webhook)
                 .ok_or_else(|| nothing(method, uri))?,
             ["admin", "v1", "keys"] if get => Self::Keys,
@@ -154,7 +154,7 @@ fn limit(query: &str) -> Result<usize, AdminError> {
     }
 }
 
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     query
         .split('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))

@@ -247,7 +247,7 @@ fn signed(method: &str, path: &str, body: &str, signing: &Signing<'_>) -> Reques
     request
 }
 
-const ROUTES: [(&str, &str); 26] = [
+const ROUTES: [(&str, &str); 29] = [
     ("POST", "/admin/v1/policies"),
     ("GET", "/admin/v1/policies/video"),
     ("PATCH", "/admin/v1/policies/video"),
@@ -274,6 +274,9 @@ const ROUTES: [(&str, &str); 26] = [
     ("GET", "/admin/v1/webhooks/hook"),
     ("DELETE", "/admin/v1/webhooks/hook"),
     ("POST", "/admin/v1/webhooks/hook/test"),
+    ("GET", "/admin/v1/webhooks/hook/dead-letters"),
+    ("POST", "/admin/v1/webhooks/hook/dead-letters/retry"),
+    ("POST", "/admin/v1/webhooks/hook/dead-letters/discard"),
 ];
 
 #[tokio::test]

@@ -31,8 +31,8 @@ pub use self::upkeep::{
 
 pub use self::verify::{BeginVerify, VerifyDepth, VerifyState, VerifyView};
 pub use self::webhooks::{
-    CreateWebhook, DeadLetterView, WebhookDeliveryView, WebhookStatusView, WebhookTestView,
-    WebhookView, WebhooksView,
+    CreateWebhook, DeadLetterView, DeadLettersView, LettersAsked, LettersDoneView,
+    WebhookDeliveryView, WebhookStatusView, WebhookTestView, WebhookView, WebhooksView,
 };
 
 /// `GET /healthz`.

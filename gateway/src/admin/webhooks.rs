@@ -7,12 +7,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use holdfast_metadata::MetadataError;
-use holdfast_metadata::notification::{DeadLetter, Webhook, WebhookDetail};
+use holdfast_metadata::notification::{Webhook, WebhookDetail};
 use holdfast_outbound::{Allowance, HttpUrl};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 
+use super::dead_letters::LetterRoute;
 use super::error::AdminError;
 use super::view::{
     CreateWebhook, DeadLetterView, DeletedView, WebhookDeliveryView, WebhookStatusView,
@@ -46,11 +47,29 @@ pub(super) enum WebhookRoute {
     Delete { name: String },
     /// `POST /admin/v1/webhooks/NAME/test`.
     Test { name: String },
+    /// Events that its target refused.
+    Letters { name: String, route: LetterRoute },
 }
 
 impl WebhookRoute {
     /// The route below `/admin/v1/webhooks`, if there is one.
-    pub(super) fn of(method: &Method, below: &[&str]) -> Option<Self> {
+    pub(super) fn of(
+        method: &Method,
+        below: &[&str],
+        query: &str,
+    ) -> Result<Option<Self>, AdminError> {
+        let found = Self::simple(method, below);
+        if let (None, [one, "dead-letters", rest @ ..]) = (&found, below)
+            && !one.is_empty()
+            && let Some(route) = LetterRoute::of(method, rest, query)?
+        {
+            let name = percent_decode_str(one).decode_utf8_lossy().into_owned();
+            return Ok(Some(Self::Letters { name, route }));
+        }
+        Ok(found)
+    }
+
+    fn simple(method: &Method, below: &[&str]) -> Option<Self> {
         let name = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         match (method, below) {
             (&Method::GET, []) => Some(Self::List),
@@ -90,6 +109,7 @@ impl Admin {
                 Ok(json(StatusCode::OK, &DeletedView { deleted: name }))
             }
             WebhookRoute::Test { name } => Ok(json(StatusCode::OK, &self.test(name).await?)),
+            WebhookRoute::Letters { name, route } => self.letters(name, route, body).await,
         }
     }
 
@@ -129,10 +149,15 @@ impl Admin {
         }
     }
 
-    async fn look(&self, name: &str) -> Result<WebhookStatusView, AdminError> {
+    /// The webhook of a name.
+    pub(super) async fn found(&self, name: &str) -> Result<Webhook, AdminError> {
         let all = self.metadata.webhooks().await?;
         let found = all.into_iter().find(|one| one.name == name);
-        let found = found.ok_or(MetadataError::NotFound("webhook"))?;
+        Ok(found.ok_or(MetadataError::NotFound("webhook"))?)
+    }
+
+    async fn look(&self, name: &str) -> Result<WebhookStatusView, AdminError> {
+        let found = self.found(name).await?;
         let letters = self
             .metadata
             .dead_letters(&found.consumer(), SHOWN_LETTERS)
@@ -170,19 +195,6 @@ impl Admin {
             allow_link_local: webhook.detail.allow_link_local,
             created_ms: webhook.detail.created_ms,
             delivery: delivery.map(|(_, delivery)| delivery),
-        }
-    }
-}
-
-impl From<DeadLetter> for DeadLetterView {
-    fn from(letter: DeadLetter) -> Self {
-        Self {
-            bucket: letter.bucket_name,
-            key: String::from_utf8_lossy(&letter.key).into_owned(),
-            event: letter.event,
-            reason: letter.reason,
-            at_ms: letter.at_ms,
-            body: letter.body,
         }
     }
 }
@@ -226,6 +238,8 @@ const SHOWN_LETTERS: usize = 100;
 
 #[cfg(test)]
 mod tests {
+    use holdfast_metadata::model::ChangeCursor;
+
     use super::*;
 
     #[test]
@@ -303,11 +317,42 @@ mod tests {
             ("GET", &["a", "test"], None),
             ("POST", &["a"], None),
             ("POST", &["a", "test", "b"], None),
+            (
+                "GET",
+                &["a-b", "dead-letters"],
+                Some(WebhookRoute::Letters {
+                    name: name(),
+                    route: LetterRoute::List {
+                        after: ChangeCursor::default(),
+                        limit: 100,
+                    },
+                }),
+            ),
+            (
+                "POST",
+                &["a-b", "dead-letters", "retry"],
+                Some(WebhookRoute::Letters {
+                    name: name(),
+                    route: LetterRoute::Retry,
+                }),
+            ),
+            (
+                "POST",
+                &["a-b", "dead-letters", "discard"],
+                Some(WebhookRoute::Letters {
+                    name: name(),
+                    route: LetterRoute::Discard,
+                }),
+            ),
+            ("POST", &["a-b", "dead-letters"], None),
+            ("DELETE", &["a-b", "dead-letters"], None),
+            ("GET", &["", "dead-letters"], None),
+            ("POST", &["a-b", "dead-letters", "other"], None),
         ] {
             let method: Method = method.parse().unwrap();
             assert_eq!(
-                WebhookRoute::of(&method, below),
-                expected,
+                WebhookRoute::of(&method, below, ""),
+                Ok(expected),
                 "{method} {below:?}"
             );
         }

@@ -134,6 +134,8 @@ impl Gateway {
         gateway.origin = Origin {
             cause,
             principal: Some(context.access_key_id.as_ref().to_owned()),
+            source_address: Some(context.client.to_canonical().to_string()),
+            request_id: Some(context.request_id.as_ref().to_owned()),
         };
         gateway
     }

@@ -1,4 +1,4 @@
-//! Readers of the change log: how far they have come, what they put aside, and what may go.
+//! Readers of the change log: how far they have come, and what may go.
 //!
 //! A row goes when every consumer has passed it, and on PostgreSQL only from below the oldest
 //! transaction that has not ended: a consumer that is being registered begins there. Where one does
@@ -7,7 +7,7 @@
 use crate::engine::Apply;
 use crate::error::MetadataError;
 use crate::model::ChangeCursor;
-use crate::notification::{ChangeConsumer, DeadLetter, LogBounds, MAX_DEAD_LETTERS, Trimmed};
+use crate::notification::{ChangeConsumer, LogBounds, Trimmed};
 use crate::sql::{Row, Tx, values};
 
 /// Remembers how far a consumer has come. It never goes back.
@@ -24,42 +24,6 @@ impl Apply for PassChanges {
             "UPDATE change_consumers SET transaction_id = $2, change_number = $3 \
              WHERE name = $1 AND (transaction_id, change_number) < ($2, $3)",
             values![&self.consumer, self.cursor.transaction, self.cursor.number],
-        )
-        .await?;
-        Ok(())
-    }
-}
-
-/// Puts an event aside. Doing it twice is doing it once.
-pub(crate) struct PutLetter(pub(crate) DeadLetter);
-
-impl Apply for PutLetter {
-    type Outcome = ();
-
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), MetadataError> {
-        let letter = &self.0;
-        tx.execute(
-            "INSERT INTO dead_letters (webhook, transaction_id, change_number, bucket_name, key, \
-             event, body, reason, at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-             ON CONFLICT (webhook, transaction_id, change_number) DO NOTHING",
-            values![
-                &letter.webhook,
-                letter.cursor.transaction,
-                letter.cursor.number,
-                &letter.bucket_name,
-                &letter.key,
-                &letter.event,
-                &letter.body,
-                &letter.reason,
-                letter.at_ms
-            ],
-        )
-        .await?;
-        tx.execute(
-            "DELETE FROM dead_letters WHERE webhook = $1 AND (transaction_id, change_number) < \
-             (SELECT transaction_id, change_number FROM dead_letters WHERE webhook = $1 \
-             ORDER BY transaction_id DESC, change_number DESC LIMIT 1 OFFSET $2)",
-            values![&letter.webhook, MAX_DEAD_LETTERS - 1],
         )
         .await?;
         Ok(())

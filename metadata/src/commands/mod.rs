@@ -11,6 +11,7 @@ pub(crate) mod change_log;
 pub(crate) mod complete;
 pub(crate) mod condition;
 pub(crate) mod copy_part;
+pub(crate) mod dead_letters;
 pub(crate) mod debts;
 pub(crate) mod delete;
 pub(crate) mod drives;

@@ -11,7 +11,8 @@ use crate::commands::quota::{self, Growth};
 use crate::commands::{drop_bytes, object_lock};
 use crate::error::MetadataError;
 use crate::model::{
-    Attributes, Bucket, BucketId, Bypass, LockState, Logged, VersionId, VersionLock, Versioning,
+    Attributes, Bucket, BucketId, Bypass, LockState, Logged, Origin, VersionId, VersionLock,
+    Versioning,
 };
 use crate::sql::{Row, Tx, values};
 
@@ -340,11 +341,14 @@ pub(crate) async fn log_change(
     changed: &Changed<'_>,
     logged: Logged<'_>,
 ) -> Result<(), MetadataError> {
+    let asked = |field: fn(&Origin) -> &Option<String>| {
+        logged.origin.and_then(|origin| field(origin).as_deref())
+    };
     // The bucket is locked: what it wants to be told of can't be replaced before this commits.
     tx.execute(
         "INSERT INTO changes (transaction_id, bucket_id, key, sequence, kind, event, version_id, \
-         size, etag, principal, at_ms, notification) \
-         VALUES ($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+         size, etag, principal, source_address, request_id, at_ms, notification) \
+         VALUES ($13, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
          COALESCE((SELECT notification FROM buckets WHERE bucket_id = $1), 0))",
         values![
             bucket.0,
@@ -355,7 +359,9 @@ pub(crate) async fn log_change(
             &changed.version_id.0,
             changed.size,
             changed.etag,
-            logged.principal,
+            asked(|origin| &origin.principal),
+            asked(|origin| &origin.source_address),
+            asked(|origin| &origin.request_id),
             head.last_modified_ms,
             head.transaction_id
         ],

@@ -1,12 +1,12 @@
 //! Webhooks, what buckets want to be told of, and readers of the change log.
 
 use super::{MAX_ROWS, Metadata, Result};
-use crate::commands::change_log::{PassChanges, PutLetter, TrimChanges};
+use crate::commands::change_log::{PassChanges, TrimChanges};
 use crate::commands::notifications::{CreateWebhook, DeleteWebhook, DropMessage, SetNotifications};
 use crate::model::{BucketId, ChangeCursor};
 use crate::notification::{
-    Backlog, ChangeConsumer, DeadLetter, LogBounds, NotificationRule, Notifications, TestMessage,
-    Trimmed, Webhook,
+    Backlog, ChangeConsumer, LogBounds, NotificationRule, Notifications, TestMessage, Trimmed,
+    Webhook,
 };
 use crate::queries::notifications;
 
@@ -98,33 +98,6 @@ impl Metadata {
             number,
         })
         .await
-    }
-
-    /// Puts an event aside that its target refuses. The oldest beyond `MAX_DEAD_LETTERS` go.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Database`.
-    pub async fn put_dead_letter(&self, letter: DeadLetter) -> Result<()> {
-        self.run(PutLetter(letter)).await
-    }
-
-    /// Events that were put aside, newest first.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Database`, `Corrupt`.
-    pub async fn dead_letters(&self, webhook: &str, limit: usize) -> Result<Vec<DeadLetter>> {
-        query!(
-            self.reader,
-            notifications::letters(webhook, limit.min(MAX_ROWS))
-        )
-    }
-
-    /// How many events were put aside.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Database`.
-    pub async fn dead_letter_count(&self, webhook: &str) -> Result<u64> {
-        query!(self.reader, notifications::letter_count(webhook))
     }
 }
 

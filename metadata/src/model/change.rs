@@ -31,6 +31,10 @@ pub struct Change {
     pub etag: String,
     /// The access key that asked for it; `None` where nobody did (lifecycle).
     pub principal: Option<String>,
+    /// Where that request came from; `None` where there was none.
+    pub source_address: Option<String>,
+    /// That request's id; `None` where there was none.
+    pub request_id: Option<String>,
     /// The time of the change.
     pub at_ms: u64,
     /// Number of the rules of who is told that its bucket had then; 0 for none.
@@ -179,6 +183,10 @@ pub struct Origin {
     pub cause: ChangeCause,
     /// The access key that asked for it.
     pub principal: Option<String>,
+    /// The client's address: behind a trusted proxy the one that the proxy names.
+    pub source_address: Option<String>,
+    /// The request's id.
+    pub request_id: Option<String>,
 }
 
 impl Origin {
@@ -186,7 +194,7 @@ impl Origin {
     pub(crate) fn logs(&self, event: ChangeEvent) -> Logged<'_> {
         Logged {
             event,
-            principal: self.principal.as_deref(),
+            origin: Some(self),
         }
     }
 }
@@ -195,7 +203,8 @@ impl Origin {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Logged<'o> {
     pub(crate) event: ChangeEvent,
-    pub(crate) principal: Option<&'o str>,
+    /// Who asked for it, if anybody did.
+    pub(crate) origin: Option<&'o Origin>,
 }
 
 /// A place in the change log: (transaction id, number); transaction id is 0 on SQLite.

@@ -149,11 +149,11 @@ pub(crate) async fn changes(
 ) -> Result<Vec<Change>, MetadataError> {
     let sql = tx.dialect().pick(
         "SELECT transaction_id, change_number, bucket_id, key, sequence, kind, event, version_id, \
-         size, etag, principal, at_ms, notification \
+         size, etag, principal, source_address, request_id, at_ms, notification \
          FROM changes WHERE (transaction_id, change_number) > ($1, $2) \
          ORDER BY transaction_id, change_number LIMIT $3",
         "SELECT transaction_id, change_number, bucket_id, key, sequence, kind, event, version_id, \
-         size, etag, principal, at_ms, notification \
+         size, etag, principal, source_address, request_id, at_ms, notification \
          FROM changes WHERE (transaction_id, change_number) > ($1, $2) AND transaction_id < \
          CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) \
          ORDER BY transaction_id, change_number LIMIT $3",
@@ -179,7 +179,9 @@ fn read_change(row: &Row) -> Result<Change, MetadataError> {
         size: row.number(8)?,
         etag: row.text(9)?,
         principal: row.optional_text(10)?,
-        at_ms: row.number(11)?,
-        notification: row.number(12)?,
+        source_address: row.optional_text(11)?,
+        request_id: row.optional_text(12)?,
+        at_ms: row.number(13)?,
+        notification: row.number(14)?,
     })
 }

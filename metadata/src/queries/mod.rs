@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod buckets;
+pub(crate) mod dead_letters;
 pub(crate) mod duty;
 pub(crate) mod horizon;
 pub(crate) mod housekeeping;

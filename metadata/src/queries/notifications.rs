@@ -4,9 +4,9 @@ use crate::commands::change_log::read_consumer;
 use crate::error::MetadataError;
 use crate::model::{BucketId, ChangeCursor};
 use crate::notification::{
-    Backlog, ChangeConsumer, DeadLetter, NotificationRule, Notifications, TestMessage, Webhook,
+    Backlog, ChangeConsumer, NotificationRule, Notifications, TestMessage, Webhook,
 };
-use crate::sql::{Row, Tx, values};
+use crate::sql::{Tx, values};
 
 /// All webhooks, by name. There are few: an operator makes each by hand.
 pub(crate) async fn webhooks(tx: &mut Tx<'_>) -> Result<Vec<Webhook>, MetadataError> {
@@ -100,50 +100,6 @@ pub(crate) async fn backlog(
         more: row.number(1)? >= limit as u64,
         oldest_ms: row.optional_small(2)?,
     })
-}
-
-/// Events that a webhook's target refused, newest first.
-pub(crate) async fn letters(
-    tx: &mut Tx<'_>,
-    webhook: &str,
-    limit: usize,
-) -> Result<Vec<DeadLetter>, MetadataError> {
-    let rows = tx
-        .fetch(
-            "SELECT transaction_id, change_number, bucket_name, key, event, body, reason, at_ms \
-             FROM dead_letters WHERE webhook = $1 \
-             ORDER BY transaction_id DESC, change_number DESC LIMIT $2",
-            values![webhook, limit],
-        )
-        .await?;
-    let read = |row: &Row| {
-        Ok(DeadLetter {
-            webhook: webhook.to_owned(),
-            cursor: ChangeCursor {
-                transaction: row.number(0)?,
-                number: row.number(1)?,
-            },
-            bucket_name: row.text(2)?,
-            key: row.bytes(3)?,
-            event: row.text(4)?,
-            body: row.text(5)?,
-            reason: row.text(6)?,
-            at_ms: row.number(7)?,
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-/// How many events a webhook's target refused.
-pub(crate) async fn letter_count(tx: &mut Tx<'_>, webhook: &str) -> Result<u64, MetadataError> {
-    let row = tx
-        .fetch_one(
-            "SELECT COUNT(*) FROM dead_letters WHERE webhook = $1",
-            values![webhook],
-        )
-        .await?;
-    row.ok_or_else(|| MetadataError::Corrupt("no count".to_owned()))?
-        .number(0)
 }
 
 /// Messages that a webhook is yet to be sent, oldest first.

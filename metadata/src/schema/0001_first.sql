@@ -262,7 +262,8 @@ CREATE TABLE parts (
 -- What changed, written in the transaction that changed it. On PostgreSQL a reader takes only rows
 -- below the snapshot's xmin, because numbers are given before transactions end. `kind` is what
 -- became of the version, `event` by which operation; size and ETag are the version's; `principal`
--- is the access key that asked for it. `transaction_id` is the writing transaction's, or that of an
+-- is the access key that asked for it, `source_address` and `request_id` those of its request: none of
+-- the three where nobody asked (lifecycle). `transaction_id` is the writing transaction's, or that of an
 -- earlier change of the same key where that one's is higher: so a key's rows stand in the order of
 -- its sequence, and every row below xmin is there all the same. `notification` is its bucket's at
 -- the time of the change.
@@ -280,6 +281,8 @@ CREATE TABLE changes (
     size BIGINT NOT NULL,
     etag TEXT NOT NULL,
     principal TEXT,
+    source_address TEXT,
+    request_id TEXT,
     notification BIGINT NOT NULL DEFAULT 0,
     at_ms BIGINT NOT NULL
 );
@@ -384,19 +387,24 @@ CREATE TABLE webhook_messages (
 );
 CREATE INDEX webhook_messages_in_order ON webhook_messages (webhook, message_number);
 
--- Events that their target refused for too long.
+-- Events that their target refused for too long. `asked_ms`: when an operator asked for it to be
+-- posted again, until that has an end.
 CREATE TABLE dead_letters (
     webhook TEXT {BINARY} NOT NULL,
     transaction_id BIGINT NOT NULL,
     change_number BIGINT NOT NULL,
+    bucket_id BIGINT NOT NULL,
     bucket_name TEXT NOT NULL,
     key {BYTES} NOT NULL,
     event TEXT NOT NULL,
     body TEXT NOT NULL,
     reason TEXT NOT NULL,
     at_ms BIGINT NOT NULL,
+    asked_ms BIGINT,
     PRIMARY KEY (webhook, transaction_id, change_number)
 ){CLUSTERED};
+CREATE INDEX dead_letters_asked ON dead_letters (webhook, transaction_id, change_number)
+    WHERE asked_ms IS NOT NULL;
 
 -- Blobs that are to be read again, to see whether they are still what was written. A write chooses
 -- itself by its blob's id; `stage` counts the looks from 0.

@@ -23,6 +23,8 @@ fn by(principal: &str, cause: ChangeCause) -> Origin {
     Origin {
         cause,
         principal: Some(principal.to_owned()),
+        source_address: Some(format!("address of {principal}")),
+        request_id: Some(format!("request of {principal}")),
     }
 }
 
@@ -128,7 +130,7 @@ async fn each_operation_is_in_the_log_with_its_version(world: World) {
     let expire = |key: &str, version: Option<&VersionId>| DeleteObject {
         origin: Origin {
             cause: ChangeCause::Lifecycle,
-            principal: None,
+            ..Origin::default()
         },
         ..delete_of("b", key, version)
     };
@@ -150,6 +152,12 @@ async fn each_operation_is_in_the_log_with_its_version(world: World) {
         .map(|change| {
             assert_eq!(change.kind, change.event.kind());
             assert_eq!(change.bucket, bucket.id);
+            let who = change.principal.as_ref();
+            assert_eq!(
+                change.source_address,
+                who.map(|w| format!("address of {w}"))
+            );
+            assert_eq!(change.request_id, who.map(|w| format!("request of {w}")));
             (
                 String::from_utf8(change.key.clone()).unwrap(),
                 change.event,

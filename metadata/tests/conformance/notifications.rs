@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use holdfast_metadata::model::{Change, ChangeCursor, Versioning};
+use holdfast_metadata::model::{BucketId, Change, ChangeCursor, Versioning};
 use holdfast_metadata::notification::{
-    ChangeConsumer, DeadLetter, LogBounds, NotificationRule, Webhook, WebhookDetail,
-    webhook_consumer,
+    AskedLetter, ChangeConsumer, DeadLetter, LetterEnd, Letters, LogBounds, NotificationRule,
+    Webhook, WebhookDetail, webhook_consumer,
 };
 use holdfast_metadata::{MetadataError, StatementHook};
 use tokio::sync::Semaphore;
@@ -25,6 +25,8 @@ super::on_both! {
     the_log_keeps_what_a_consumer_has_not_passed,
     a_log_that_is_too_long_or_too_old_is_cut_and_counted,
     letters_and_messages_are_kept_until_they_are_dropped,
+    letters_are_posted_again_when_asked_for_and_in_order,
+    all_letters_are_asked_for_or_discarded_page_by_page,
 }
 
 const BOUNDS: LogBounds = LogBounds {
@@ -416,6 +418,155 @@ async fn a_log_that_is_too_long_or_too_old_is_cut_and_counted(world: World) {
     assert_eq!(found.skipped, 4);
 }
 
+/// All letters of a webhook, and those that are to be posted again.
+async fn letters(world: &World, hook: &str) -> (u64, u64) {
+    let count = world.metadata.dead_letter_count(hook).await.unwrap();
+    (count.all, count.asked)
+}
+
+fn letter_of(hook: &str, number: u64, bucket: i64, key: &str) -> DeadLetter {
+    DeadLetter {
+        webhook: hook.to_owned(),
+        cursor: place(number),
+        bucket: BucketId(bucket),
+        bucket_name: "b".to_owned(),
+        key: key.as_bytes().to_vec(),
+        event: "s3:ObjectCreated:Put".to_owned(),
+        body: number.to_string(),
+        reason: "400".to_owned(),
+        at_ms: START_MS,
+        asked_ms: None,
+    }
+}
+
+fn place(number: u64) -> ChangeCursor {
+    ChangeCursor {
+        transaction: 7,
+        number,
+    }
+}
+
+async fn letters_are_posted_again_when_asked_for_and_in_order(world: World) {
+    let metadata = &world.metadata;
+    let hook = make(&world, "hook").await;
+    let other = make(&world, "other").await;
+    // Two keys of a bucket, one of another bucket that is called the same as the first.
+    for (number, bucket, key) in [(1, 1, "a"), (2, 1, "a"), (3, 1, "b"), (4, 2, "a")] {
+        let letter = letter_of(&hook, number, bucket, key);
+        metadata.put_dead_letter(letter).await.unwrap();
+    }
+    let start = ChangeCursor::default();
+    let next = async |after| {
+        let found = metadata.asked_dead_letter(&hook, after).await.unwrap();
+        found.map(|asked| (asked.letter.cursor.number, asked.asked_ms))
+    };
+    assert_eq!(next(start).await, None, "nobody asked");
+    let ask = async |numbers: &[u64]| {
+        let these = Letters::These(numbers.iter().map(|number| place(*number)).collect());
+        metadata.retry_dead_letters(&hook, these).await
+    };
+    let missing = ask(&[1, 9]).await;
+    assert!(matches!(missing, Err(MetadataError::NotFound(_))));
+    let none = metadata
+        .retry_dead_letters(&other, Letters::These(vec![place(1)]))
+        .await;
+    assert!(
+        matches!(none, Err(MetadataError::NotFound(_))),
+        "not its letter"
+    );
+    assert_eq!(letters(&world, &hook).await, (4, 0), "all or none");
+
+    assert_eq!(ask(&[4, 2, 1, 3]).await.unwrap(), 4);
+    assert_eq!(letters(&world, &hook).await, (4, 4));
+    assert_eq!(next(start).await, Some((1, START_MS)));
+    assert_eq!(next(place(1)).await.unwrap().0, 3, "2 is of the key of 1");
+    assert_eq!(next(place(3)).await.unwrap().0, 4, "another bucket's key");
+    assert_eq!(next(place(4)).await, None);
+
+    let first = metadata.asked_dead_letter(&hook, start).await.unwrap();
+    let first = first.unwrap();
+    let settle = async |asked: &AskedLetter, end: LetterEnd| {
+        let settled = metadata.settle_dead_letter(&hook, asked.clone(), end);
+        settled.await.unwrap();
+    };
+    let refused = || LetterEnd::Refused {
+        reason: "still 400".to_owned(),
+    };
+    // Asked for anew while it was posted: the refusal is of the asking before.
+    assert_eq!(ask(&[1]).await.unwrap(), 1);
+    settle(&first, refused()).await;
+    assert_eq!(next(start).await, Some((1, START_MS + 1)));
+    world.clock.advance_ms(5);
+    let again = metadata.asked_dead_letter(&hook, start).await.unwrap();
+    settle(&again.unwrap(), refused()).await;
+    assert_eq!(next(start).await.unwrap().0, 2, "1 is put aside again");
+    let shown = metadata.dead_letters_after(&hook, start, 1).await.unwrap();
+    let aside = DeadLetter {
+        reason: "still 400".to_owned(),
+        at_ms: START_MS + 5,
+        ..first.letter.clone()
+    };
+    assert_eq!(
+        shown,
+        [DeadLetter {
+            asked_ms: None,
+            ..aside
+        }]
+    );
+    let shown = metadata
+        .dead_letters_after(&hook, place(2), 9)
+        .await
+        .unwrap();
+    let numbers: Vec<u64> = shown.iter().map(|letter| letter.cursor.number).collect();
+    assert_eq!(numbers, [3, 4], "oldest first");
+
+    let second = metadata.asked_dead_letter(&hook, start).await.unwrap();
+    let second = second.unwrap();
+    settle(&second, LetterEnd::Taken).await;
+    settle(&second, LetterEnd::Taken).await;
+    settle(&second, refused()).await;
+    assert_eq!(letters(&world, &hook).await, (3, 2));
+    // Put aside once more by a delivery that begins again before it: that is the same letter, and
+    // it is not asked for.
+    let late = letter_of(&hook, 2, 1, "a");
+    metadata.put_dead_letter(late.clone()).await.unwrap();
+    metadata.put_dead_letter(late).await.unwrap();
+    assert_eq!(letters(&world, &hook).await, (4, 2));
+    let discarded = metadata
+        .discard_dead_letters(&hook, Letters::These(vec![place(3)]))
+        .await;
+    assert_eq!(discarded.unwrap(), 1);
+    let gone = metadata
+        .discard_dead_letters(&hook, Letters::These(vec![place(3)]))
+        .await;
+    assert!(matches!(gone, Err(MetadataError::NotFound(_))));
+    assert_eq!(letters(&world, &hook).await, (3, 1));
+}
+
+async fn all_letters_are_asked_for_or_discarded_page_by_page(world: World) {
+    let metadata = &world.metadata;
+    let hook = make(&world, "hook").await;
+    let other = make(&world, "other").await;
+    // More than one page, and exactly two.
+    for number in 1..=1000 {
+        let letter = letter_of(&hook, number, 1, "k");
+        metadata.put_dead_letter(letter).await.unwrap();
+    }
+    let kept = letter_of(&other, 1, 1, "k");
+    metadata.put_dead_letter(kept).await.unwrap();
+    let all = || Letters::After(ChangeCursor::default());
+    let asked = metadata.retry_dead_letters(&hook, all()).await.unwrap();
+    assert_eq!(asked, 1000);
+    assert_eq!(letters(&world, &hook).await, (1000, 1000));
+    assert_eq!(letters(&world, &other).await, (1, 0));
+    let gone = metadata.discard_dead_letters(&hook, all()).await.unwrap();
+    assert_eq!(gone, 1000);
+    assert_eq!(letters(&world, &hook).await, (0, 0));
+    let none = metadata.discard_dead_letters(&hook, all()).await.unwrap();
+    assert_eq!(none, 0);
+    assert_eq!(letters(&world, &other).await, (1, 0));
+}
+
 async fn letters_and_messages_are_kept_until_they_are_dropped(world: World) {
     let metadata = &world.metadata;
     world.bucket("b").await;
@@ -450,24 +601,26 @@ async fn letters_and_messages_are_kept_until_they_are_dropped(world: World) {
             transaction: 7,
             number,
         },
+        bucket: BucketId(1),
         bucket_name: "b".to_owned(),
         key: b"a\0b".to_vec(),
         event: "s3:ObjectCreated:Put".to_owned(),
         body: "{}".to_owned(),
         reason: "400".to_owned(),
         at_ms: START_MS,
+        asked_ms: None,
     };
     for number in [1, 2, 2, 3] {
         metadata.put_dead_letter(letter(number)).await.unwrap();
     }
-    assert_eq!(metadata.dead_letter_count(&hook).await.unwrap(), 3);
+    assert_eq!(letters(&world, &hook).await, (3, 0));
     assert_eq!(
         metadata.dead_letters(&hook, 2).await.unwrap(),
         [letter(3), letter(2)]
     );
     set(&world, "b", Vec::new()).await;
     assert_eq!(metadata.delete_webhook("hook").await.unwrap(), None);
-    assert_eq!(metadata.dead_letter_count(&hook).await.unwrap(), 0);
+    assert_eq!(letters(&world, &hook).await, (0, 0));
     // And a versioned bucket's marker is under rules like anything else.
     make(&world, "hook").await;
     metadata

@@ -280,7 +280,7 @@ async fn a_locked_version_goes_on_no_path(world: World) {
     let expire = DeleteObject {
         origin: Origin {
             cause: ChangeCause::Lifecycle,
-            principal: None,
+            ..Origin::default()
         },
         ..delete_of("b", "k", Some(&id))
     };

@@ -3,9 +3,12 @@
 //!
 //! It may be cut at any await: the place in the log moves only after the acknowledgements, so what
 //! is lost with it is posted again. Failures are of two kinds. An answer about one event holds back
-//! that event's key alone, and after [`PARK_AFTER`] it is put aside. A target that fails pauses for
+//! that event's key alone, and in the end it is put aside. A target that fails pauses for
 //! all keys, and is then tried with one event at a time until it takes one. An event of a target
-//! that fails is put aside only if the target took others since: then it is the event.
+//! that fails is put aside only if the target took others since: then it is the event. What was put
+//! aside and is asked for again is posted beside the rest: see [`letters`].
+
+mod letters;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +16,15 @@ use std::time::Duration;
 
 use holdfast_metadata::MetadataError;
 use holdfast_metadata::model::{Change, ChangeCursor};
-use holdfast_metadata::notification::{DeadLetter, Notifications, TestMessage, webhook_consumer};
+use holdfast_metadata::notification::{
+    AskedLetter, DeadLetter, Notifications, TestMessage, webhook_consumer,
+};
 use holdfast_types::Clock;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::letters::LetterBox;
 use super::EventFacts;
 use super::event::{body, name, rule_for, test_body};
 use super::log::{Begin, Log};
@@ -48,14 +55,30 @@ pub(super) struct Delivery<L, T> {
     posts: JoinSet<(Post, Instant, Answer)>,
     under_way: usize,
     message: Messages,
+    letters: LetterBox,
     breaker: Breaker,
     last_taken: Option<Instant>,
+    /// Nothing is posted while this is so.
+    paused: watch::Receiver<bool>,
+    patience: Duration,
+}
+
+/// What a delivery lives among.
+pub(super) struct Surroundings {
+    pub(super) facts: Arc<EventFacts>,
+    pub(super) telling: Arc<Telling>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Whether an operator paused all deliveries.
+    pub(super) paused: watch::Receiver<bool>,
+    /// How long an event is refused before it is put aside.
+    pub(super) patience: Duration,
 }
 
 /// What was posted.
 enum Post {
     Event(Slot, Arc<Event>),
     Message(TestMessage),
+    Letter(AskedLetter),
 }
 
 /// Messages that are about no change: one at a time, beside the events.
@@ -99,13 +122,18 @@ impl<L: Log, T: Target> Delivery<L, T> {
     pub(super) fn new(
         log: Arc<L>,
         target: Arc<T>,
-        facts: Arc<EventFacts>,
-        telling: Arc<Telling>,
-        clock: Arc<dyn Clock>,
+        surroundings: Surroundings,
         begin: Begin,
     ) -> Self {
         let now = Instant::now();
-        telling.change(|status| status.dead_letters = begin.letters);
+        let Surroundings {
+            facts,
+            telling,
+            clock,
+            paused,
+            patience,
+        } = surroundings;
+        telling.count_letters(begin.letters);
         Self {
             log,
             target,
@@ -128,12 +156,15 @@ impl<L: Log, T: Target> Delivery<L, T> {
                 tries: 0,
                 look_at: now,
             },
+            letters: LetterBox::new(begin.letters, now),
             breaker: Breaker {
                 failures: 0,
                 open_until: now,
                 opened_at: now,
             },
             last_taken: None,
+            paused,
+            patience,
         }
     }
 
@@ -162,6 +193,7 @@ impl<L: Log, T: Target> Delivery<L, T> {
     async fn turn(&mut self) -> Result<(), MetadataError> {
         self.read().await?;
         self.look_at_messages().await?;
+        self.look_at_letters().await?;
         self.post();
         self.save().await?;
         self.show().await?;
@@ -169,6 +201,7 @@ impl<L: Log, T: Target> Delivery<L, T> {
         let answer = tokio::select! {
             Some(joined) = self.posts.join_next() => Some(joined),
             () = tokio::time::sleep_until(next) => None,
+            Ok(()) = self.paused.changed() => None,
         };
         let Some(joined) = answer else {
             return Ok(());
@@ -182,24 +215,49 @@ impl<L: Log, T: Target> Delivery<L, T> {
         match post {
             Post::Event(slot, event) => self.answered(slot, &event, began, answer).await,
             Post::Message(message) => self.message_answered(&message, answer).await,
+            Post::Letter(asked) => self.letter_answered(asked, began, answer).await,
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    /// How many may be under way now.
+    fn limit(&self, now: Instant) -> usize {
+        if self.is_paused() {
+            0
+        } else {
+            self.breaker.limit(now)
+        }
+    }
+
+    /// When something that may be posted at `ready` can be: `None` if something else happens before.
+    fn postable_at(&self, ready: Instant, now: Instant) -> Option<Instant> {
+        if self.is_paused() {
+            return None;
+        }
+        match self.breaker.limit(now) {
+            0 => Some(ready.max(self.breaker.open_until)),
+            limit => (self.under_way < limit).then_some(ready),
         }
     }
 
     fn next_at(&self) -> Instant {
         let now = Instant::now();
-        let mut next = self.message.look_at.min(self.look_at);
+        let mut next = self.look_at;
+        if !self.is_paused() && !self.message.under_way {
+            next = next.min(self.message.look_at);
+        }
         if self.window.len() < WINDOW {
             next = next.min(if self.more { now } else { self.read_at });
         }
         if let Some(due) = self.save_due() {
             next = next.min(due);
         }
-        if let Some(ready) = self.window.next_at() {
-            let limit = self.breaker.limit(now);
-            if limit == 0 {
-                next = next.min(ready.max(self.breaker.open_until));
-            } else if self.under_way < limit {
-                next = next.min(ready);
+        for ready in [self.window.next_at(), self.letters.next_at()] {
+            if let Some(at) = ready.and_then(|ready| self.postable_at(ready, now)) {
+                next = next.min(at);
             }
         }
         next
@@ -262,7 +320,7 @@ impl<L: Log, T: Target> Delivery<L, T> {
     /// Posts what may be posted.
     fn post(&mut self) {
         let now = Instant::now();
-        while self.under_way < self.breaker.limit(now) {
+        while self.under_way < self.limit(now) {
             let Some((slot, event)) = self.window.take(now) else {
                 return;
             };
@@ -312,7 +370,7 @@ impl<L: Log, T: Target> Delivery<L, T> {
             return Ok(());
         };
         let takes_others = self.last_taken.is_some_and(|taken| taken > patience.since);
-        let is_hopeless = now.duration_since(patience.since) >= PARK_AFTER;
+        let is_hopeless = now.duration_since(patience.since) >= self.patience;
         // Until it is put aside for good it may be tried again.
         self.window.again(slot, now + pause(patience.tries));
         if is_hopeless && (is_poison || takes_others) {
@@ -328,16 +386,20 @@ impl<L: Log, T: Target> Delivery<L, T> {
         event: &Event,
         refusal: &Refusal,
     ) -> Result<(), MetadataError> {
-        let key = self.window.key(slot).unwrap_or_default().to_vec();
+        let Some((bucket, key)) = self.window.key(slot).cloned() else {
+            return Ok(());
+        };
         let letter = DeadLetter {
             webhook: webhook_consumer(self.log.webhook(), self.log.number()),
             cursor: event.cursor,
+            bucket,
             bucket_name: event.bucket_name.clone(),
-            key,
+            key: key.to_vec(),
             event: event.name.to_owned(),
             body: event.body.clone(),
             reason: refusal.to_string(),
             at_ms: self.clock.now_ms(),
+            asked_ms: None,
         };
         self.log.put_aside(letter).await?;
         tracing::error!(
@@ -346,10 +408,9 @@ impl<L: Log, T: Target> Delivery<L, T> {
             event = event.name,
             "an event was refused for so long that it was put aside: {refusal}"
         );
-        self.telling.change(|status| {
-            status.parked += 1;
-            status.dead_letters += 1;
-        });
+        self.telling.change(|status| status.parked += 1);
+        self.letters.one_more();
+        self.telling.count_letters(self.letters.count());
         self.posted_since = true;
         self.window.drop_retry(slot);
         self.window.done(slot, Instant::now());
@@ -382,7 +443,7 @@ impl<L: Log, T: Target> Delivery<L, T> {
 
     async fn look_at_messages(&mut self) -> Result<(), MetadataError> {
         let now = Instant::now();
-        if self.message.under_way || now < self.message.look_at {
+        if self.is_paused() || self.message.under_way || now < self.message.look_at {
             return Ok(());
         }
         self.message.look_at = now + MESSAGES_EVERY;
@@ -436,6 +497,9 @@ impl<L: Log, T: Target> Delivery<L, T> {
         } else {
             Default::default()
         };
+        let letters = self.log.letter_count().await?;
+        self.letters.counted(letters);
+        self.telling.count_letters(letters);
         let skipped = self.log.consumer().await?.map_or(0, |one| one.skipped);
         let oldest = self.window.oldest().map(|event| event.at_ms);
         let waiting = self.window.len() as u64 + behind.changes;
@@ -477,9 +541,6 @@ const MESSAGE_KEPT_MS: u64 = 24 * 3600 * 1000;
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// Rows that are counted behind the window.
 const COUNTED: usize = 10_000;
-/// How long an event is refused before it is put aside: long enough for a deployment that went
-/// wrong to be noticed and undone.
-const PARK_AFTER: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests;

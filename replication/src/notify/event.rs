@@ -68,7 +68,9 @@ pub(super) fn body(
     rule: &NotificationRule,
 ) -> String {
     let name = name(change.event).unwrap_or_default();
-    let who = change.principal.as_deref().unwrap_or(NOBODY);
+    // AWS names itself as who and where from, where no request asked for it.
+    let who = change.principal.as_deref().unwrap_or(SERVICE);
+    let from = change.source_address.as_deref().unwrap_or(SERVICE);
     json!({
         "Records": [{
             "eventVersion": "2.1",
@@ -77,8 +79,8 @@ pub(super) fn body(
             "eventTime": time_text(change.at_ms),
             "eventName": name.strip_prefix("s3:").unwrap_or(name),
             "userIdentity": { "principalId": who },
-            "requestParameters": {},
-            "responseElements": {},
+            "requestParameters": { "sourceIPAddress": from },
+            "responseElements": answered(change),
             "s3": {
                 "s3SchemaVersion": "1.0",
                 "configurationId": rule.id,
@@ -92,6 +94,14 @@ pub(super) fn body(
         }],
     })
     .to_string()
+}
+
+/// By what the request's answer can be found in logs.
+fn answered(change: &Change) -> Value {
+    match &change.request_id {
+        Some(id) => json!({ "x-amz-request-id": id }),
+        None => json!({}),
+    }
 }
 
 fn object(change: &Change) -> Value {
@@ -146,8 +156,8 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'*')
     .remove(b'/');
 
-/// Who did what no request asked for. No access key can be called so.
-const NOBODY: &str = "holdfast:lifecycle";
+/// Who did what no request asked for, and from where, in AWS's records.
+const SERVICE: &str = "s3.amazonaws.com";
 
 #[cfg(test)]
 mod tests {
@@ -168,6 +178,8 @@ mod tests {
             size: 1024,
             etag: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
             principal: Some("AKIA".to_owned()),
+            source_address: Some("2001:db8::7".to_owned()),
+            request_id: Some("00C0FFEE00C0FFEE".to_owned()),
             at_ms: 1_767_225_600_123,
             notification: 1,
         }
@@ -210,8 +222,8 @@ mod tests {
                 "eventTime": "2026-01-01T00:00:00.123Z",
                 "eventName": "ObjectCreated:Put",
                 "userIdentity": {"principalId": "AKIA"},
-                "requestParameters": {},
-                "responseElements": {},
+                "requestParameters": {"sourceIPAddress": "2001:db8::7"},
+                "responseElements": {"x-amz-request-id": "00C0FFEE00C0FFEE"},
                 "s3": {
                     "s3SchemaVersion": "1.0",
                     "configurationId": "mine",
@@ -230,6 +242,33 @@ mod tests {
                 },
             }]})
         );
+    }
+
+    #[test]
+    fn what_no_request_asked_for_is_the_services_own() {
+        let facts = EventFacts {
+            region: Region::parse("eu-1").unwrap(),
+            owner_id: "owner".to_owned(),
+        };
+        let expired = Change {
+            principal: None,
+            source_address: None,
+            request_id: None,
+            ..change(ChangeEvent::ExpireDelete, "k")
+        };
+        let rule = rule(&["s3:LifecycleExpiration:*"], None, None);
+        let found: Value = serde_json::from_str(&body(&facts, &expired, "b", &rule)).unwrap();
+        let record = &found["Records"][0];
+        assert_eq!(record["eventName"], "LifecycleExpiration:Delete");
+        assert_eq!(
+            record["userIdentity"],
+            json!({"principalId": "s3.amazonaws.com"})
+        );
+        assert_eq!(
+            record["requestParameters"],
+            json!({"sourceIPAddress": "s3.amazonaws.com"})
+        );
+        assert_eq!(record["responseElements"], json!({}));
     }
 
     #[test]

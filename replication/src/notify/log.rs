@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use holdfast_metadata::model::{Change, ChangeCursor};
 use holdfast_metadata::notification::{
-    Backlog, ChangeConsumer, DeadLetter, Notifications, TestMessage, Webhook,
+    AskedLetter, Backlog, ChangeConsumer, DeadLetter, LetterCount, LetterEnd, Notifications,
+    TestMessage, Webhook,
 };
 use holdfast_metadata::{Metadata, MetadataError};
 
@@ -14,8 +15,8 @@ use holdfast_metadata::{Metadata, MetadataError};
 pub(super) struct Begin {
     /// Everything up to here is done.
     pub(super) cursor: ChangeCursor,
-    /// Events in its dead letters.
-    pub(super) letters: u64,
+    /// Its dead letters.
+    pub(super) letters: LetterCount,
 }
 
 /// The metadata, as one delivery sees it. Whatever `Ok` says is durable.
@@ -42,6 +43,16 @@ pub(super) trait Log: Send + Sync + 'static {
 
     /// Puts an event aside.
     async fn put_aside(&self, letter: DeadLetter) -> Result<(), MetadataError>;
+
+    /// The first letter behind a place that an operator wants posted again.
+    async fn asked_letter(&self, after: ChangeCursor)
+    -> Result<Option<AskedLetter>, MetadataError>;
+
+    /// Says what became of it.
+    async fn settle_letter(&self, asked: AskedLetter, end: LetterEnd) -> Result<(), MetadataError>;
+
+    /// How many letters there are.
+    async fn letter_count(&self) -> Result<LetterCount, MetadataError>;
 
     /// What comes after a cursor, as far as `limit` rows.
     async fn backlog(&self, after: ChangeCursor, limit: usize) -> Result<Backlog, MetadataError>;
@@ -115,6 +126,23 @@ impl Log for MetadataLog {
 
     async fn put_aside(&self, letter: DeadLetter) -> Result<(), MetadataError> {
         self.metadata.put_dead_letter(letter).await
+    }
+
+    async fn asked_letter(
+        &self,
+        after: ChangeCursor,
+    ) -> Result<Option<AskedLetter>, MetadataError> {
+        self.metadata.asked_dead_letter(&self.consumer, after).await
+    }
+
+    async fn settle_letter(&self, asked: AskedLetter, end: LetterEnd) -> Result<(), MetadataError> {
+        self.metadata
+            .settle_dead_letter(&self.consumer, asked, end)
+            .await
+    }
+
+    async fn letter_count(&self) -> Result<LetterCount, MetadataError> {
+        self.metadata.dead_letter_count(&self.consumer).await
     }
 
     async fn backlog(&self, after: ChangeCursor, limit: usize) -> Result<Backlog, MetadataError> {

@@ -1,9 +1,10 @@
 //! What an operator sees of webhooks: what was delivered, what waits, and why.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use holdfast_metadata::notification::{TestMessage, Webhook};
+use holdfast_metadata::notification::{LetterCount, TestMessage, Webhook};
 use holdfast_metadata::{Metadata, MetadataError};
 use holdfast_outbound::Net;
 use holdfast_types::Clock;
@@ -26,6 +27,12 @@ pub struct WebhookStatus {
     pub parked: u64,
     /// Events that are put aside, those of earlier processes too.
     pub dead_letters: u64,
+    /// Of those: to be posted again.
+    pub dead_letters_asked: u64,
+    /// Of those that were put aside, how many were acknowledged when they were posted again.
+    pub retried: u64,
+    /// Whether an operator paused all deliveries.
+    pub paused: bool,
     /// Changes that it never saw, because the change log was cut before it.
     pub skipped: u64,
     /// Events that wait, or (beyond what was read) changes that may be events.
@@ -57,6 +64,14 @@ impl Telling {
 
     pub(super) fn change(&self, change: impl FnOnce(&mut WebhookStatus)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// So many letters there are.
+    pub(super) fn count_letters(&self, count: LetterCount) {
+        self.change(|status| {
+            status.dead_letters = count.all;
+            status.dead_letters_asked = count.asked;
+        });
     }
 
     /// An event was acknowledged.
@@ -100,13 +115,16 @@ impl Telling {
 
 /// The statuses of all webhooks, by name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Board(Arc<Mutex<BTreeMap<String, Arc<Telling>>>>);
+pub(super) struct Board {
+    tellings: Arc<Mutex<BTreeMap<String, Arc<Telling>>>>,
+    paused: Arc<AtomicBool>,
+}
 
 impl Board {
     /// The telling of a webhook whose delivery could not be begun before, so that it is not told of
     /// as if it were new; else a new one.
     pub(super) fn of(&self, webhook: &Webhook) -> Arc<Telling> {
-        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut board = self.lock();
         let known = board.get(&webhook.name).filter(|telling| {
             let status = telling.get();
             status.failing_since_ms.is_some() && status.sent == 0
@@ -117,13 +135,26 @@ impl Board {
     }
 
     pub(super) fn retain(&self, stays: impl Fn(&str) -> bool) {
-        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut board = self.lock();
         board.retain(|name, _| stays(name));
     }
 
     pub(super) fn list(&self) -> Vec<WebhookStatus> {
-        let board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        board.values().map(|telling| telling.get()).collect()
+        let paused = self.paused.load(Ordering::Relaxed);
+        let all = self.lock();
+        let shown = all.values().map(|telling| WebhookStatus {
+            paused,
+            ..telling.get()
+        });
+        shown.collect()
+    }
+
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Telling>>> {
+        self.tellings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

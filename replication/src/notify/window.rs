@@ -44,8 +44,17 @@ pub(super) struct Window {
     keys: HashMap<KeyName, VecDeque<Slot>>,
     /// The first of each key that is not under way, by when it may be posted.
     ready: BTreeSet<(Instant, Slot)>,
+    /// A key whose events wait for something that is posted beside them.
+    held: Option<Held>,
     /// How far the log was read.
     read_to: ChangeCursor,
+}
+
+#[derive(Debug)]
+struct Held {
+    key: KeyName,
+    /// Its first event with its time, if it is not under way.
+    first: Option<(Instant, Slot)>,
 }
 
 #[derive(Debug)]
@@ -81,6 +90,7 @@ impl Window {
             first: 0,
             keys: HashMap::new(),
             ready: BTreeSet::new(),
+            held: None,
             read_to: cursor,
         }
     }
@@ -118,10 +128,10 @@ impl Window {
         let slot = Slot(self.first + self.entries.len() as u64);
         let before = std::mem::replace(&mut self.read_to, event.cursor);
         let queue = self.keys.entry(key.clone()).or_default();
-        if queue.is_empty() {
-            self.ready.insert((now, slot));
-        }
         queue.push_back(slot);
+        if queue.len() == 1 {
+            self.make_ready(&key, Some((now, slot)));
+        }
         self.entries.push_back(Entry {
             before,
             waiting: Some(Waiting {
@@ -150,9 +160,41 @@ impl Window {
     }
 
     /// The event's key.
-    pub(super) fn key(&self, slot: Slot) -> Option<&[u8]> {
+    pub(super) fn key(&self, slot: Slot) -> Option<&KeyName> {
         let entry = self.entries.get(self.index(slot)?)?;
-        Some(&entry.waiting.as_ref()?.key.1)
+        Some(&entry.waiting.as_ref()?.key)
+    }
+
+    /// From now on no event of this key is given out, until `release`. One key at a time.
+    pub(super) fn hold(&mut self, key: KeyName) {
+        self.release();
+        let first = self.keys.get(&key).and_then(|queue| queue.front());
+        let first = first.and_then(|slot| self.ready.iter().find(|(_, one)| one == slot));
+        let first = first.copied();
+        if let Some(first) = first {
+            self.ready.remove(&first);
+        }
+        self.held = Some(Held { key, first });
+    }
+
+    /// Whether no event of the key that is held is under way.
+    pub(super) fn is_free(&self) -> bool {
+        let is_free = |held: &Held| held.first.is_some() || !self.keys.contains_key(&held.key);
+        self.held.as_ref().is_none_or(is_free)
+    }
+
+    /// The events of the key that was held may go on.
+    pub(super) fn release(&mut self) {
+        let held = self.held.take();
+        self.ready.extend(held.and_then(|held| held.first));
+    }
+
+    /// A key's first event may be posted from then on, unless the key is held.
+    fn make_ready(&mut self, key: &KeyName, first: Option<(Instant, Slot)>) {
+        match &mut self.held {
+            Some(held) if held.key == *key => held.first = first,
+            _ => self.ready.extend(first),
+        }
     }
 
     /// It was tried in vain.
@@ -167,14 +209,17 @@ impl Window {
 
     /// It is to be posted again, not before `at`.
     pub(super) fn again(&mut self, slot: Slot, at: Instant) {
-        if self.waiting(slot).is_some() {
-            self.ready.insert((at, slot));
+        if let Some(key) = self.key(slot).cloned() {
+            self.make_ready(&key, Some((at, slot)));
         }
     }
 
     /// It is not to be posted again after all.
     pub(super) fn drop_retry(&mut self, slot: Slot) {
         self.ready.retain(|(_, waiting)| *waiting != slot);
+        if let Some(held) = &mut self.held {
+            held.first.take_if(|(_, waiting)| *waiting == slot);
+        }
     }
 
     /// It is acknowledged or put aside: the next of its key may go.
@@ -187,14 +232,11 @@ impl Window {
         };
         if let Some(queue) = self.keys.get_mut(&waiting.key) {
             queue.pop_front();
-            match queue.front() {
-                Some(next) => {
-                    self.ready.insert((now, *next));
-                }
-                None => {
-                    self.keys.remove(&waiting.key);
-                }
+            let next = queue.front().map(|next| (now, *next));
+            if next.is_none() {
+                self.keys.remove(&waiting.key);
             }
+            self.make_ready(&waiting.key, next);
         }
         while self
             .entries
@@ -288,5 +330,59 @@ mod tests {
         window.done(a2, later);
         window.again(a1, later);
         assert_eq!(window.next_at(), None, "late words mean nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_held_waits_and_others_do_not() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let key = |name: &str| (BucketId(1), name.as_bytes().into());
+        let mut window = Window::new(at(10));
+        push(&mut window, 11, "a", now);
+        push(&mut window, 12, "b", now);
+        push(&mut window, 13, "a", now);
+        let (a1, _) = take(&mut window, now).unwrap();
+        window.hold(key("a"));
+        assert!(!window.is_free(), "a11 is under way");
+        let (b1, body) = take(&mut window, now).unwrap();
+        assert_eq!(body, "b12");
+        window.again(a1, later);
+        assert!(window.is_free());
+        assert_eq!(take(&mut window, later), None, "a is held");
+        window.release();
+        assert_eq!(take(&mut window, now), None, "a11 keeps its time");
+        let (a1, body) = take(&mut window, later).unwrap();
+        assert_eq!(body, "a11");
+
+        window.hold(key("a"));
+        window.done(a1, later);
+        assert!(window.is_free());
+        assert_eq!(take(&mut window, later), None, "a13 waits");
+        window.release();
+        let (a2, body) = take(&mut window, later).unwrap();
+        assert_eq!(body, "a13");
+        window.hold(key("a"));
+        window.again(a2, later);
+        window.drop_retry(a2);
+        window.done(a2, later);
+        assert!(window.is_free(), "there is none of it");
+        push(&mut window, 14, "a", later);
+        assert!(window.is_free());
+        assert_eq!(
+            take(&mut window, later),
+            None,
+            "nor is what comes meanwhile"
+        );
+        window.release();
+        let (a3, body) = take(&mut window, later).unwrap();
+        assert_eq!(body, "a14");
+
+        window.done(b1, later);
+        window.done(a3, later);
+        assert_eq!(window.done_to(), at(14));
+        window.hold(key("c"));
+        assert!(window.is_free(), "a key of which nothing is known");
+        window.release();
+        assert_eq!((window.len(), window.next_at()), (0, None));
     }
 }

@@ -43,6 +43,12 @@ pub struct WebhookDeliveryView {
     pub parked: u64,
     /// Events that are put aside now, from whenever.
     pub dead_letters: u64,
+    /// Of those: to be posted again.
+    pub dead_letters_asked: u64,
+    /// Events that were put aside, posted again and acknowledged.
+    pub retried: u64,
+    /// Whether an operator paused the deliveries of all webhooks.
+    pub paused: bool,
     /// Changes that were never looked at, ever, because the change log was cut before them.
     pub skipped: u64,
     /// Events that wait to be sent, with changes that may turn out to be some.
@@ -68,9 +74,41 @@ pub struct WebhookStatusView {
     pub dead_letters: Vec<DeadLetterView>,
 }
 
+/// `GET /admin/v1/webhooks/NAME/dead-letters?after=ID&limit=N`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLettersView {
+    /// Oldest first.
+    pub dead_letters: Vec<DeadLetterView>,
+    /// The `after` of the next page, if there is one.
+    pub next: Option<String>,
+}
+
+/// The body of `POST /admin/v1/webhooks/NAME/dead-letters/retry` and `.../discard`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LettersAsked {
+    /// These: all of them, or nothing is done.
+    #[serde(default)]
+    pub letters: Vec<String>,
+    /// All that the webhook has.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// The answer to them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LettersDoneView {
+    /// The webhook's name.
+    pub webhook: String,
+    /// How many letters.
+    pub letters: u64,
+}
+
 /// An event that was refused for so long that it was put aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterView {
+    /// Its name among the webhook's letters.
+    pub id: String,
     /// The bucket.
     pub bucket: String,
     /// The key, as far as it is text.
@@ -81,6 +119,8 @@ pub struct DeadLetterView {
     pub reason: String,
     /// When it was put aside, in milliseconds since 1970.
     pub at_ms: u64,
+    /// When it was asked to be posted again, in milliseconds since 1970, until that has an end.
+    pub asked_ms: Option<u64>,
     /// What would have been posted.
     pub body: String,
 }

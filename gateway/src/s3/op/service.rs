@@ -53,7 +53,8 @@ pub struct RequestContext {
     pub request_id: Arc<str>,
     /// The access key that signed the request. Anonymous requests never reach a service.
     pub access_key_id: Arc<str>,
-    /// From where it came: who shares the store's memory with others.
+    /// From where it came, a trusted proxy's word included: who shares the store's memory with
+    /// others, and what the change log says.
     pub client: IpAddr,
     /// The region that this gateway serves.
     pub region: Arc<str>,

@@ -155,7 +155,7 @@ impl ExamineVersion {
             bypass: Bypass::No,
             logged: Logged {
                 event: ChangeEvent::ExpireDelete,
-                principal: None,
+                origin: None,
             },
         };
         write::remove(tx, bucket, &self.key, head, existing, how).await?;
@@ -194,7 +194,7 @@ impl ExamineVersion {
             lock: LockState::default(),
             logged: Logged {
                 event: ChangeEvent::ExpireMarker,
-                principal: None,
+                origin: None,
             },
         };
         write::replace(tx, bucket, &self.key, head, Some(current), &marker).await

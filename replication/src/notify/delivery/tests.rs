@@ -5,6 +5,9 @@
 //! it, or put aside, in that order. `HOLDFAST_SEED` is the first seed, `HOLDFAST_DELIVERIES` how
 //! many are tried.
 
+mod letters;
+mod sim_log;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
@@ -13,13 +16,12 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use holdfast_metadata::model::{BucketId, ChangeEvent, VersionId};
-use holdfast_metadata::notification::{
-    Backlog, ChangeConsumer, NotificationRule, Webhook, WebhookDetail,
-};
+use holdfast_metadata::notification::{LetterCount, NotificationRule, Webhook, WebhookDetail};
 use holdfast_types::{ManualClock, Region};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use self::sim_log::SimLog;
 use super::*;
 
 /// An event, as a target knows it: key and sequencer.
@@ -39,6 +41,12 @@ struct Inner {
     /// Per key, the sequencers that should arrive, in order.
     expected: BTreeMap<String, Vec<String>>,
     acknowledged: BTreeSet<Seen>,
+    /// Letters that an operator threw away.
+    discarded: BTreeSet<Seen>,
+    /// Keys of which an event is under way.
+    posting: BTreeSet<String>,
+    /// The number of the last asking for a letter.
+    asking: u64,
     receipts: u64,
     posts: u64,
     tests_received: u64,
@@ -56,6 +64,8 @@ struct Weather {
     slow_ms: u64,
     /// Of 100 calls of the metadata, how many fail; half of them after they were done.
     metadata: u32,
+    /// Whether the target takes what it used to refuse.
+    cured: bool,
 }
 
 const FAIR: Weather = Weather {
@@ -63,6 +73,7 @@ const FAIR: Weather = Weather {
     lost: 0,
     slow_ms: 5,
     metadata: 0,
+    cured: false,
 };
 
 const DOWN: Weather = Weather {
@@ -81,6 +92,9 @@ impl World {
                 messages: Vec::new(),
                 expected: BTreeMap::new(),
                 acknowledged: BTreeSet::new(),
+                discarded: BTreeSet::new(),
+                posting: BTreeSet::new(),
+                asking: 0,
                 receipts: 0,
                 posts: 0,
                 tests_received: 0,
@@ -127,6 +141,8 @@ impl World {
             size: 1,
             etag: String::new(),
             principal: None,
+            source_address: None,
+            request_id: None,
             at_ms: number,
             notification,
         });
@@ -148,6 +164,52 @@ impl World {
         let before = wanted(self);
         while wanted(self) == before {
             self.write(key);
+        }
+    }
+
+    /// A wanted change of a key that was put aside long ago.
+    fn put_letter(&self, key: &str) {
+        self.put(key);
+        let mut inner = self.lock();
+        let change = inner.changes.last().unwrap().clone();
+        let rules = rules_of(change.notification);
+        let rule = rule_for(&rules, 1, &change).unwrap();
+        let letter = DeadLetter {
+            webhook: webhook_consumer("hook", 1),
+            cursor: change.cursor,
+            bucket: change.bucket,
+            bucket_name: rules.bucket_name.clone(),
+            key: change.key.clone(),
+            event: name(change.event).unwrap().to_owned(),
+            body: body(&facts(), &change, &rules.bucket_name, rule),
+            reason: "400".to_owned(),
+            at_ms: 1,
+            asked_ms: None,
+        };
+        inner.cursor = change.cursor;
+        inner.letters.push(letter);
+    }
+
+    /// An operator asks for some letters, of 100 so many, to be posted again.
+    fn ask(&self, percent: u32) {
+        let mut inner = self.lock();
+        inner.asking += 1;
+        let asking = inner.asking;
+        for at in 0..inner.letters.len() {
+            if inner.random.random_range(0..100) < percent {
+                inner.letters[at].asked_ms = Some(asking);
+            }
+        }
+    }
+
+    /// An operator throws one away.
+    fn discard_one(&self) {
+        let mut inner = self.lock();
+        if !inner.letters.is_empty() {
+            let count = inner.letters.len();
+            let at = inner.random.random_range(0..count);
+            let letter = inner.letters.remove(at);
+            inner.discarded.insert(seen_in(&letter.body));
         }
     }
 
@@ -202,9 +264,18 @@ impl Inner {
     fn is_done(&self, key: &str, sequencer: &str) -> bool {
         let aside =
             |letter: &DeadLetter| letter.key == key.as_bytes() && letter.body.contains(sequencer);
-        self.acknowledged
-            .contains(&(key.to_owned(), sequencer.to_owned()))
+        let seen = (key.to_owned(), sequencer.to_owned());
+        self.acknowledged.contains(&seen)
+            || self.discarded.contains(&seen)
             || self.letters.iter().any(aside)
+    }
+
+    fn letter_count(&self) -> LetterCount {
+        let asked = self.letters.iter().filter(|one| one.asked_ms.is_some());
+        LetterCount {
+            all: self.letters.len() as u64,
+            asked: asked.count() as u64,
+        }
     }
 
     /// A target was sent an event: it must be one that was wanted, and its turn.
@@ -223,137 +294,66 @@ impl Inner {
     }
 }
 
-struct SimLog(Arc<World>);
-
-#[async_trait]
-impl Log for SimLog {
-    fn webhook(&self) -> &str {
-        "hook"
+fn rules_of(number: u64) -> Notifications {
+    let events = match number {
+        1 => vec![
+            "s3:ObjectCreated:*".to_owned(),
+            "s3:ObjectRemoved:*".to_owned(),
+        ],
+        _ => vec!["s3:ObjectCreated:*".to_owned()],
+    };
+    // Others' rules beside ours, and keys that are not wanted.
+    let rule = |webhook: &str, prefix: &str| NotificationRule {
+        id: number.to_string(),
+        webhook: webhook.to_owned(),
+        webhook_number: u64::from(webhook == "hook"),
+        kind: "sqs".to_owned(),
+        arn: String::new(),
+        events: events.clone(),
+        prefix: Some(prefix.to_owned()),
+        suffix: None,
+    };
+    Notifications {
+        bucket_name: "b".to_owned(),
+        rules: vec![
+            rule("other", "quiet"),
+            rule("hook", "k"),
+            rule("hook", "poison"),
+        ],
     }
+}
 
-    fn number(&self) -> u64 {
-        1
+fn facts() -> EventFacts {
+    EventFacts {
+        region: Region::parse("here").unwrap(),
+        owner_id: "owner".to_owned(),
     }
+}
 
-    async fn changes(
-        &self,
-        after: ChangeCursor,
-        limit: usize,
-    ) -> Result<Vec<Change>, MetadataError> {
-        let fails = self.0.metadata().await?;
-        let page = {
-            let inner = self.0.lock();
-            let later = inner.changes.iter().filter(|change| change.cursor > after);
-            later.take(limit).cloned().collect()
-        };
-        self.0.reply(fails, page).await
+/// Key and sequencer of what is posted.
+fn seen_in(body: &str) -> Seen {
+    let record: serde_json::Value = serde_json::from_str(body).unwrap();
+    let object = &record["Records"][0]["s3"]["object"];
+    let text = |field: &str| object[field].as_str().unwrap().to_owned();
+    (text("key"), text("sequencer"))
+}
+
+/// A key of which an event is under way, until the process hears of it or dies.
+struct Posting<'w>(&'w World, String);
+
+impl<'w> Posting<'w> {
+    fn begin(world: &'w World, key: String) -> Self {
+        let is_new = world.lock().posting.insert(key.clone());
+        assert!(is_new, "two events of {key} are under way at once");
+        Self(world, key)
     }
+}
 
-    async fn rules(&self, number: u64) -> Result<Option<Arc<Notifications>>, MetadataError> {
-        let fails = self.0.metadata().await?;
-        let events = match number {
-            1 => vec![
-                "s3:ObjectCreated:*".to_owned(),
-                "s3:ObjectRemoved:*".to_owned(),
-            ],
-            _ => vec!["s3:ObjectCreated:*".to_owned()],
-        };
-        // Others' rules beside ours, and keys that are not wanted.
-        let rule = |webhook: &str, prefix: &str| NotificationRule {
-            id: number.to_string(),
-            webhook: webhook.to_owned(),
-            webhook_number: u64::from(webhook == "hook"),
-            kind: "sqs".to_owned(),
-            arn: String::new(),
-            events: events.clone(),
-            prefix: Some(prefix.to_owned()),
-            suffix: None,
-        };
-        let rules = Notifications {
-            bucket_name: "b".to_owned(),
-            rules: vec![
-                rule("other", "quiet"),
-                rule("hook", "k"),
-                rule("hook", "poison"),
-            ],
-        };
-        self.0.reply(fails, Some(Arc::new(rules))).await
-    }
-
-    async fn pass(&self, cursor: ChangeCursor) -> Result<(), MetadataError> {
-        let fails = self.0.metadata().await?;
-        {
-            let mut inner = self.0.lock();
-            inner.cursor = inner.cursor.max(cursor);
-            let wanted: Vec<(String, String)> = inner
-                .changes
-                .iter()
-                .filter(|change| change.cursor <= cursor)
-                .map(|change| {
-                    let key = String::from_utf8(change.key.clone()).unwrap();
-                    (key, format!("{:016X}{:016X}", 1, change.sequence))
-                })
-                .collect();
-            for (key, sequencer) in wanted {
-                let is_wanted = inner
-                    .expected
-                    .get(&key)
-                    .is_some_and(|e| e.contains(&sequencer));
-                assert!(
-                    !is_wanted || inner.is_done(&key, &sequencer),
-                    "the place moved beyond {sequencer} of {key}, which is not done"
-                );
-            }
+impl Drop for Posting<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut inner) = self.0.inner.lock() {
+            inner.posting.remove(&self.1);
         }
-        self.0.reply(fails, ()).await
-    }
-
-    async fn put_aside(&self, letter: DeadLetter) -> Result<(), MetadataError> {
-        let fails = self.0.metadata().await?;
-        {
-            let mut inner = self.0.lock();
-            if inner.letters.iter().all(|one| one.cursor != letter.cursor) {
-                inner.letters.push(letter);
-            }
-        }
-        self.0.reply(fails, ()).await
-    }
-
-    async fn backlog(&self, after: ChangeCursor, _: usize) -> Result<Backlog, MetadataError> {
-        let fails = self.0.metadata().await?;
-        let changes = {
-            let inner = self.0.lock();
-            inner
-                .changes
-                .iter()
-                .filter(|change| change.cursor > after)
-                .count() as u64
-        };
-        let backlog = Backlog {
-            changes,
-            ..Backlog::default()
-        };
-        self.0.reply(fails, backlog).await
-    }
-
-    async fn consumer(&self) -> Result<Option<ChangeConsumer>, MetadataError> {
-        let fails = self.0.metadata().await?;
-        self.0.reply(fails, None).await
-    }
-
-    async fn message(&self) -> Result<Option<TestMessage>, MetadataError> {
-        let fails = self.0.metadata().await?;
-        let first = self.0.lock().messages.first().cloned();
-        self.0.reply(fails, first).await
-    }
-
-    async fn drop_message(&self, number: u64) -> Result<(), MetadataError> {
-        let fails = self.0.metadata().await?;
-        self.0
-            .lock()
-            .messages
-            .retain(|message| message.number != number);
-        self.0.reply(fails, ()).await
     }
 }
 
@@ -364,23 +364,23 @@ impl Target for SimTarget {
     async fn post(&self, body: String) -> Answer {
         let weather = self.0.lock().weather;
         self.0.lock().posts += 1;
+        let is_test = body.contains("s3:TestEvent");
+        let seen = if is_test { None } else { Some(seen_in(&body)) };
+        let key = seen.as_ref().map(|(key, _)| key.clone());
+        let _posting = key.map(|key| Posting::begin(&self.0, key));
         tokio::time::sleep(Duration::from_millis(self.0.between(0, weather.slow_ms))).await;
         if self.0.chance(weather.refused) {
             return Answer::Failing(Refusal("503".to_owned()));
         }
-        if body.contains("s3:TestEvent") {
+        let Some(seen) = seen else {
             self.0.lock().tests_received += 1;
             return Answer::Taken;
-        }
-        let record: serde_json::Value = serde_json::from_str(&body).unwrap();
-        let object = &record["Records"][0]["s3"]["object"];
-        let text = |field: &str| object[field].as_str().unwrap().to_owned();
-        let seen = (text("key"), text("sequencer"));
+        };
         self.0.lock().receive(&seen);
-        if seen.0.starts_with("poison-400") {
+        if seen.0.starts_with("poison-400") && !weather.cured {
             return Answer::Poison(Refusal("400".to_owned()));
         }
-        if seen.0.starts_with("poison-500") {
+        if seen.0.starts_with("poison-500") && !weather.cured {
             return Answer::Failing(Refusal("500".to_owned()));
         }
         let lost = self.0.chance(weather.lost);
@@ -417,6 +417,10 @@ impl<F: Future<Output = ()>> Future for Budget<F> {
 }
 
 fn delivery(world: &Arc<World>) -> Delivery<SimLog, SimTarget> {
+    pausable(world, watch::Sender::new(false).subscribe())
+}
+
+fn pausable(world: &Arc<World>, paused: watch::Receiver<bool>) -> Delivery<SimLog, SimTarget> {
     let webhook = Webhook {
         name: "hook".to_owned(),
         number: 1,
@@ -429,20 +433,23 @@ fn delivery(world: &Arc<World>) -> Delivery<SimLog, SimTarget> {
         },
         token: None,
     };
-    let facts = EventFacts {
-        region: Region::parse("here").unwrap(),
-        owner_id: "owner".to_owned(),
-    };
-    let begin = Begin {
-        cursor: world.lock().cursor,
-        letters: 0,
+    let begin = {
+        let inner = world.lock();
+        Begin {
+            cursor: inner.cursor,
+            letters: inner.letter_count(),
+        }
     };
     Delivery::new(
         Arc::new(SimLog(Arc::clone(world))),
         Arc::new(SimTarget(Arc::clone(world))),
-        Arc::new(facts),
-        Arc::new(Telling::new(&webhook)),
-        Arc::new(ManualClock::new(1_767_225_600_000)),
+        Surroundings {
+            facts: Arc::new(facts()),
+            telling: Arc::new(Telling::new(&webhook)),
+            clock: Arc::new(ManualClock::new(1_767_225_600_000)),
+            paused,
+            patience: Duration::from_secs(3600),
+        },
         begin,
     )
 }
@@ -511,6 +518,7 @@ fn every_event_arrives_in_order_whatever_fails() {
                     lost: [0, 10, 40][world.between(0, 2) as usize],
                     slow_ms: [1, 50, 2000][world.between(0, 2) as usize],
                     metadata: [0, 0, 20][world.between(0, 2) as usize],
+                    cured: false,
                 };
                 world.lock().weather = weather;
                 let polls = world.between(1, 400);
@@ -662,5 +670,49 @@ fn a_message_is_sent_once_it_can_be_and_then_forgotten() {
         let inner = world.lock();
         assert!(inner.messages.is_empty());
         assert_eq!(inner.tests_received, 2);
+    });
+}
+
+#[test]
+fn a_delivery_that_is_paused_posts_nothing_and_then_everything() {
+    simulated(async {
+        let slow = Weather {
+            slow_ms: 5000,
+            ..FAIR
+        };
+        let world = World::new(7, slow);
+        for number in 0..200 {
+            world.put(&format!("k{}", number % 100));
+        }
+        let pause = watch::Sender::new(false);
+        let process = tokio::spawn(pausable(&world, pause.subscribe()).run());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(world.lock().posts > 0, "it is under way");
+        pause.send_replace(true);
+        // What is under way is finished, and counts.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let posts = world.lock().posts;
+        assert!(world.lock().posting.is_empty());
+        world.put("k1");
+        world.put_letter("k500");
+        world.ask(100);
+        world.lock().messages.push(TestMessage {
+            number: 1,
+            bucket_name: "b".to_owned(),
+            request_id: "R".to_owned(),
+            at_ms: 1_767_225_600_000,
+        });
+        tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+        assert_eq!(world.lock().posts, posts, "a day later: nothing");
+        let paused_from_the_start = tokio::spawn(pausable(&world, pause.subscribe()).run());
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(world.lock().posts, posts, "nor by one that begins");
+        paused_from_the_start.abort();
+        pause.send_replace(false);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert!(world.owed().is_empty(), "{:?}", world.owed());
+        assert_eq!(world.lock().letter_count(), LetterCount::default());
+        assert_eq!(world.lock().tests_received, 1);
+        process.abort();
     });
 }

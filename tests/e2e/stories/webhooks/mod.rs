@@ -1,6 +1,7 @@
 //! Webhooks over the real binary: what happens in buckets is told to a receiver in the test, once
 //! at least, each key in its order, through `kill -9` and a receiver that fails.
 
+mod letters;
 mod receiver;
 
 use std::collections::{BTreeMap, BTreeSet};

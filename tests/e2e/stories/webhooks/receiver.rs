@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -16,6 +16,8 @@ use crate::support::random::Random;
 pub(super) enum Manner {
     Good,
     Moody,
+    /// Refuses what is of a key that begins with `poison`, until it is cured.
+    Picky,
 }
 
 /// An event that was answered with 200, or was to be.
@@ -31,6 +33,7 @@ pub(super) struct Event {
 #[derive(Default)]
 struct Heard {
     connections: AtomicU64,
+    is_cured: AtomicBool,
     requests: Mutex<Vec<String>>,
     taken: Mutex<Vec<Event>>,
 }
@@ -79,6 +82,11 @@ impl Receiver {
         self.heard.connections.load(Ordering::SeqCst)
     }
 
+    /// From now on a picky one refuses nothing.
+    pub(super) fn cure(&self) {
+        self.heard.is_cured.store(true, Ordering::SeqCst);
+    }
+
     /// All requests, as they came.
     pub(super) fn requests(&self) -> Vec<String> {
         self.heard.requests.lock().unwrap().clone()
@@ -96,6 +104,14 @@ fn serve(stream: TcpStream, manner: Manner, heard: &Heard, number: u64) {
     let mut stream = stream;
     while let Some((head, body)) = read_request(&mut reader) {
         heard.requests.lock().unwrap().push(head + &body);
+        let is_picky = manner == Manner::Picky && !heard.is_cured.load(Ordering::SeqCst);
+        if is_picky && body.contains("\"key\":\"poison") {
+            let refused = "HTTP/1.1 422 Not This\r\ncontent-length: 0\r\n\r\n";
+            if stream.write_all(refused.as_bytes()).is_err() {
+                return;
+            }
+            continue;
+        }
         let mood = if manner == Manner::Moody {
             random.below(100)
         } else {
