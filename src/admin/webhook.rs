@@ -11,6 +11,7 @@ use http::Method;
 
 use super::show::{duration, headed, number};
 use super::{Admin, first_line, out};
+use crate::sign;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhookCommand {
@@ -142,7 +143,7 @@ impl Admin {
     async fn list_letters(&self, args: LettersArgs) -> anyhow::Result<()> {
         let mut query = Vec::new();
         if let Some(after) = &args.after {
-            query.push(format!("after={}", encoded(after)));
+            query.push(format!("after={}", sign::encode(after)));
         }
         if let Some(limit) = args.limit {
             query.push(format!("limit={limit}"));
@@ -189,11 +190,7 @@ impl Admin {
 }
 
 fn path(name: &str, below: &str) -> String {
-    format!("{PATH}/{}{below}", encoded(name))
-}
-
-fn encoded(text: &str) -> percent_encoding::PercentEncode<'_> {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+    format!("{PATH}/{}{below}", sign::encode(name))
 }
 
 /// `admin webhook letters`.

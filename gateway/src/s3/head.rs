@@ -201,6 +201,13 @@ const BY_NAME: &[(&str, Rule)] = &[
             known: &[],
         },
     ),
+    (
+        "x-amz-bucket-namespace",
+        Rule::Canned {
+            built: &["global"],
+            known: &["account-regional"],
+        },
+    ),
     ("x-amz-expected-bucket-owner", Rule::Owner),
     (
         "x-amz-copy-source-server-side-encryption-customer-algorithm",
@@ -215,6 +222,21 @@ const BY_NAME: &[(&str, Rule)] = &[
         Rule::Parsed,
     ),
     ("x-amz-mfa", Rule::Refuse),
+    // No object has annotations: both are true of a copy.
+    (
+        "x-amz-object-annotation-directive",
+        Rule::Canned {
+            built: &["COPY", "EXCLUDE"],
+            known: &[],
+        },
+    ),
+    (
+        "x-amz-object-lock-event-hold",
+        Rule::Canned {
+            built: &["OFF"],
+            known: &["ON"],
+        },
+    ),
     (
         "x-amz-object-ownership",
         Rule::Canned {
@@ -254,6 +276,8 @@ const BY_PREFIX: &[(&str, Rule)] = &[
     ("x-amz-copy-source-server-side-encryption", Rule::Refuse),
     ("x-amz-grant-", Rule::Grant),
     ("x-amz-if-match-", Rule::Refuse),
+    ("x-amz-object-if-match", Rule::Refuse),
+    ("x-amz-object-lock-event-hold", Rule::Refuse),
     ("x-amz-rename-source", Rule::Refuse),
     ("x-amz-server-side-encryption", Rule::Refuse),
 ];
@@ -338,6 +362,10 @@ mod tests {
             ("x-amz-object-ownership", "ObjectWriter"),
             ("x-amz-if-match-size", "1"),
             ("x-amz-if-match-last-modified-time", "x"),
+            ("x-amz-object-lock-event-hold", "ON"),
+            ("x-amz-object-lock-event-hold-duration-days", "3"),
+            ("x-amz-object-if-match", "x"),
+            ("x-amz-bucket-namespace", "account-regional"),
             ("x-amz-checksum-xxhash64", "AAAAAAAAAAA="),
         ] {
             let error = headers("/b/k", &[(name, value)]).unwrap_err();
@@ -376,6 +404,9 @@ mod tests {
             ("x-amz-bucket-object-lock-enabled", "true"),
             ("x-amz-bypass-governance-retention", "true"),
             ("x-amz-object-lock-mode", "GOVERNANCE"),
+            ("x-amz-object-lock-event-hold", "OFF"),
+            ("x-amz-object-annotation-directive", "EXCLUDE"),
+            ("x-amz-bucket-namespace", "global"),
             ("x-amz-object-ownership", "BucketOwnerEnforced"),
             ("x-amz-request-payer", "requester"),
             ("x-amz-expected-bucket-owner", OWNER_ID),

@@ -358,27 +358,30 @@ fn location(head: &Parts, route: &Route) -> String {
     if route.kind != OperationKind::CompleteMultipartUpload {
         return String::new();
     }
-    let scheme = head
-        .extensions
-        .get::<Scheme>()
-        .map_or("http", |scheme| scheme.as_str());
     format!(
-        "{scheme}://{}{}",
+        "{}://{}{}",
+        scheme(head),
         host(head).unwrap_or("localhost"),
         head.uri.path()
     )
 }
 
+/// How the client reached it: a proxy in front may speak HTTPS for it.
+fn scheme(head: &Parts) -> &'static str {
+    let scheme = head.extensions.get::<Scheme>();
+    scheme.map_or("http", |scheme| scheme.as_str())
+}
+
 /// Where the object of a form that is sent to its bucket is.
 fn location_of(head: &Parts, key: &ObjectKey) -> String {
-    let scheme = head.uri.scheme_str().unwrap_or("http");
     let encoded: Vec<String> = key
         .as_str()
         .split('/')
         .map(|name| encode_query_component(name.as_bytes()))
         .collect();
     format!(
-        "{scheme}://{}{}/{}",
+        "{}://{}{}/{}",
+        scheme(head),
         host(head).unwrap_or("localhost"),
         head.uri.path().trim_end_matches('/'),
         encoded.join("/")

@@ -356,4 +356,6 @@ fn no_such_resource() -> S3Error {
 }
 
 #[cfg(test)]
+mod compatibility;
+#[cfg(test)]
 mod tests;

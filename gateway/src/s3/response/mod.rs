@@ -18,8 +18,8 @@ use super::op::{
     CreateBucketOutput, CreateMultipartUploadOutput, DeleteBucketOutput, DeleteObjectOutput,
     DeleteObjectsOutput, GetBucketLocationOutput, GetBucketVersioningOutput,
     GetObjectAttributesInput, GetObjectAttributesOutput, HeadBucketOutput, LifecycleConfiguration,
-    ListPartsInput, ListPartsOutput, ObjectTaggingOutput, Owner, PutBucketVersioningOutput, PutObjectOutput, TransitionMinimum,
-    UploadPartCopyOutput, UploadPartOutput,
+    ListPartsInput, ListPartsOutput, ObjectTaggingOutput, Owner, PutBucketVersioningOutput,
+    PutObjectOutput, TransitionMinimum, UploadPartCopyOutput, UploadPartOutput,
 };
 use super::xml;
 use headers::HeadersExt;

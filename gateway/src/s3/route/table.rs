@@ -233,6 +233,10 @@ pub const OPERATIONS: &[Entry] = &[
         &["metadataTable"],
     ),
     entry("CreateSession", Get, Bucket, &["session"]),
+    entry("DeleteObjectAnnotation", Delete, Object, ANNOTATION),
+    entry("GetObjectAnnotation", Get, Object, ANNOTATION),
+    entry("ListObjectAnnotations", Get, Object, &["annotation"]),
+    entry("PutObjectAnnotation", Put, Object, ANNOTATION),
     entry(
         "DeleteBucketAnalyticsConfiguration",
         Delete,
@@ -376,6 +380,12 @@ pub const OPERATIONS: &[Entry] = &[
         &["select", "select-type"],
     ),
     entry(
+        "UpdateBucketMetadataAnnotationTableConfiguration",
+        Put,
+        Bucket,
+        &["metadataAnnotationTable"],
+    ),
+    entry(
         "UpdateBucketMetadataInventoryTableConfiguration",
         Put,
         Bucket,
@@ -389,6 +399,9 @@ pub const OPERATIONS: &[Entry] = &[
     ),
     entry("UpdateObjectEncryption", Put, Object, &["encryption"]),
 ];
+
+/// `annotationName` names one of an object's annotations.
+const ANNOTATION: &[&str] = &["annotation", "annotationName"];
 
 /// Operations that AWS serves at endpoints of their own (S3 Express control, Object Lambda): no
 /// request to an S3 endpoint asks for them.
@@ -415,6 +428,7 @@ pub const WORDS: &[&str] = &[
     "list-type",
     "location",
     "logging",
+    "metadataAnnotationTable",
     "metadataConfiguration",
     "metadataInventoryTable",
     "metadataJournalTable",

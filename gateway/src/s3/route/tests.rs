@@ -51,6 +51,7 @@ fn request_of(entry: &Entry) -> (String, Vec<(&'static str, &'static str)>) {
             "partNumber" => "partNumber=1".to_owned(),
             "uploadId" => "uploadId=u".to_owned(),
             "id" => "id=x".to_owned(),
+            "annotationName" => "annotationName=x".to_owned(),
             "select-type" => "select-type=2".to_owned(),
             word => word.to_owned(),
         })
@@ -107,9 +108,9 @@ fn every_built_operation_has_one_way_to_ask_for_it() {
 fn every_word_of_the_table_is_known_as_a_word() {
     for entry in OPERATIONS {
         for word in entry.words.iter().chain(entry.optional) {
-            // `id` names one of several configurations; it comes only beside another word.
+            // These name one of several things; they come only beside another word.
             assert!(
-                WORDS.contains(word) || *word == "id",
+                WORDS.contains(word) || ["id", "annotationName"].contains(word),
                 "{word} of {}",
                 entry.name
             );
@@ -174,6 +175,8 @@ fn requests_that_look_like_others_are_refused() {
         ("PUT", "/buc/k?partNumber=1", NOT_BUILT),
         ("PUT", "/buc/k?uploadId=u", NOT_BUILT),
         ("PUT", "/buc/k?append", NOT_BUILT),
+        ("PUT", "/buc?metadataAnnotationTable", NOT_BUILT),
+        ("PUT", "/buc/k?annotation", NOT_BUILT),
         ("POST", "/buc", Ok("PostObject")),
         ("POST", "/buc/k", NOT_BUILT),
         ("POST", "/buc/k?uploads&uploadId=u", NOT_BUILT),

@@ -171,17 +171,22 @@ fn letters_are_thrown_away_by_name_or_all() {
     assert!(absent.contains("no such dead letter"), "{absent}");
     assert_eq!(letters(&server).len(), 3, "all or none");
     for (words, part) in [
-        (&["webhook", "discard", "hook"][..], "--all"),
-        (&["webhook", "retry", "hook", "x"], "names no letter"),
-        (&["webhook", "retry", "nobody", "--all"], "no such webhook"),
+        (["webhook", "retry", "hook", "x"], "names no letter"),
+        (["webhook", "retry", "nobody", "--all"], "no such webhook"),
     ] {
-        let refused = server.admin_refuses(words);
+        let refused = server.admin_refuses(&words);
         assert!(refused.contains(part), "{refused}");
     }
+    let none_named = server.admin_refuses(&["webhook", "discard", "hook"]);
+    assert!(none_named.contains("LETTER"), "{none_named}");
     let said = server.admin_does(&["webhook", "discard", "hook", ids[1]]);
     assert_eq!(said, "1 dead letters of hook thrown away\n");
     server.admin_does(&["webhook", "discard", "hook", "--all"]);
     assert!(letters(&server).is_empty());
+    // A name of every kind of character.
+    make(&server, "a-b_c.D", &receiver);
+    server.admin_does(&["webhook", "status", "a-b_c.D"]);
+    server.admin_does(&["webhook", "delete", "a-b_c.D"]);
     // None of them is told, and what comes later is.
     receiver.cure();
     client.put(BUCKET, "poison/0", b"y");

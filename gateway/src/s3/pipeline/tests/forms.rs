@@ -37,6 +37,8 @@ pub(super) struct Draft {
     content_length: Option<usize>,
     /// Whether policy and signature are added.
     signs: bool,
+    /// How it came, as the server says.
+    scheme: Scheme,
 }
 
 /// A form that is accepted.
@@ -53,6 +55,7 @@ pub(super) fn draft() -> Draft {
         headers: Vec::new(),
         content_length: None,
         signs: true,
+        scheme: Scheme::Http,
     };
     draft.field("key", "user/${filename}");
     draft.field("Content-Type", "image/jpeg");
@@ -138,6 +141,7 @@ impl Draft {
         let mut request = Request::builder()
             .method("POST")
             .uri(self.uri)
+            .extension(self.scheme)
             .header("host", HOST)
             .header(
                 "content-type",
@@ -257,6 +261,17 @@ async fn what_stands_behind_the_file_does_not_count() {
         );
         let get = bench.ask("GET", "/bucket/user/cat.jpg", &[], "").await;
         assert_eq!(get.status, 404, "nothing was published");
+    }
+}
+
+#[tokio::test]
+async fn the_location_is_where_the_sender_reached_it() {
+    for (scheme, text) in [(Scheme::Http, "http"), (Scheme::Https, "https")] {
+        let bench = Bench::new();
+        let form = Draft { scheme, ..draft() };
+        let answer = form.send(&bench).await;
+        let location = format!("{text}://{HOST}/bucket/user/cat.jpg");
+        assert_eq!(answer.header("location"), Some(location.as_str()));
     }
 }
 
