@@ -7,7 +7,7 @@ use crc_fast::{CrcAlgorithm, Digest as CrcDigest};
 use futures::StreamExt as _;
 use holdfast_erasure::{BlobLocation, Blobs, GetError};
 use holdfast_metadata::audit::VersionAudit;
-use holdfast_metadata::model::{Attributes, ObjectPart, StoredChecksum, Version};
+use holdfast_metadata::model::{Attributes, Encryption, ObjectPart, StoredChecksum, Version};
 use holdfast_metadata::{Metadata, MetadataError};
 use md5::{Digest as _, Md5};
 use sha1::Sha1;
@@ -227,7 +227,13 @@ struct Plan<'v> {
 
 impl<'v> Plan<'v> {
     fn of(version: &'v Content, attributes: &'v Attributes) -> Self {
-        let is_hex = |text: &str| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        // What a customer's key encrypts has a tag that only that key explains, an empty object
+        // too, which has no bytes that could say so.
+        let encryption = attributes.encryption.as_ref();
+        let is_keyed = matches!(encryption, Some(Encryption::CustomerKey { .. }));
+        let is_hex = |text: &str| {
+            !is_keyed && text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+        };
         let etag = version.etag.as_str();
         let counted = etag
             .rsplit_once('-')

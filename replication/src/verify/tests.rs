@@ -8,7 +8,7 @@ use futures::stream;
 use holdfast_erasure::PutSpec;
 use holdfast_metadata::command::{CompleteUpload, CreateUpload, NewBlob, PutObject, PutPart};
 use holdfast_metadata::command::{DeleteObject, WriteCondition};
-use holdfast_metadata::model::{OpId, Origin, StoredChecksum, Versioning};
+use holdfast_metadata::model::{Encryption, OpId, Origin, StoredChecksum, Versioning};
 use holdfast_types::{DriveState, FailureDomain, FragmentId, FragmentIndex, Generation};
 use sqlx::Connection as _;
 
@@ -453,6 +453,45 @@ async fn bytes_that_hash_to_something_else_are_told() {
     assert_eq!(told[0].objects[0].key, "one");
     assert!(told[1].what.starts_with("part 7 have SHA256"), "{told:#?}");
     assert_eq!(report.looked.hashed, 4);
+}
+
+/// An empty object has no blob whose seal could say that its ETag is no MD5.
+#[tokio::test]
+async fn an_empty_object_of_a_customers_key_is_whole() {
+    let world = furnished().await;
+    let put = PutObject {
+        op: OpId::generate(),
+        bucket: "films".to_owned(),
+        key: b"empty".to_vec(),
+        blob: None,
+        taken_len: None,
+        etag: "0123456789abcdef0123456789abcdef".to_owned(),
+        attributes: Attributes {
+            checksum: Some(sha256(b"")),
+            encryption: Some(Encryption::CustomerKey {
+                salt: String::new(),
+                code: String::new(),
+            }),
+            ..Attributes::default()
+        },
+        condition: WriteCondition::default(),
+        origin: Origin::default(),
+        lock: Default::default(),
+    };
+    world.metadata.put_object(put).await.unwrap();
+    let report = verify(&world, Depth::Deep, false).await;
+    assert!(report.is_whole(), "{report:#?}");
+    assert_eq!(report.looked.hashed, 7, "its checksum is compared");
+    damage(
+        &world,
+        &[
+            "UPDATE versions SET attributes = REPLACE(attributes, 'value\":\"', 'value\":\"x') \
+          WHERE key = CAST('empty' AS BLOB)",
+        ],
+    )
+    .await;
+    let report = verify(&world, Depth::Deep, false).await;
+    assert_eq!(report.broken.total(), 1, "{report:#?}");
 }
 
 #[tokio::test]
