@@ -1,6 +1,6 @@
 //! Digests and checksums as S3 writes them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use base64::Engine as _;
@@ -112,6 +112,28 @@ pub(crate) fn aws_time(time: SystemTime) -> String {
     )
 }
 
+/// `2026-11-20T07:08:09.123Z`, of milliseconds since 1970.
+pub(crate) fn iso8601(ms: u64) -> String {
+    let stamp = aws_time(SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
+    let (date, time) = (&stamp[..8], &stamp[9..]);
+    format!(
+        "{}-{}-{}T{}:{}:{}.{:03}Z",
+        &date[..4],
+        &date[4..6],
+        &date[6..],
+        &time[..2],
+        &time[2..4],
+        &time[4..6],
+        ms % 1000
+    )
+}
+
+/// The signature of a form's policy, which is in base64.
+pub(crate) fn policy_signature(signer: &Signer, time: SystemTime, policy: &str) -> String {
+    let key = generate_signing_key(&signer.secret_key, time, &signer.region, &signer.service);
+    calculate_signature(key, policy.as_bytes())
+}
+
 /// The date of a day counted from 1970-01-01. Source: Hinnant, "chrono-compatible low-level date
 /// algorithms" (2013).
 const fn civil(days: i64) -> (i64, i64, i64) {
@@ -142,8 +164,9 @@ fn checksums_are_those_of_their_check_values() {
 
 #[test]
 fn times_are_written_as_aws_writes_them() {
-    let at = |s| aws_time(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(s));
+    let at = |s| aws_time(SystemTime::UNIX_EPOCH + Duration::from_secs(s));
     assert_eq!(at(0), "19700101T000000Z");
     assert_eq!(at(1_369_353_600), "20130524T000000Z");
     assert_eq!(at(1_709_251_199), "20240229T235959Z");
+    assert_eq!(iso8601(1_369_353_600_007), "2013-05-24T00:00:00.007Z");
 }

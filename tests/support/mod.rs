@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 pub(crate) mod client;
 pub(crate) mod digest;
+pub(crate) mod form;
 pub(crate) mod http;
 pub(crate) mod random;
 pub(crate) mod server;

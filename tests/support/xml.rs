@@ -2,7 +2,7 @@
 //! without attributes. Anything that is not well formed panics, which fails the test.
 
 /// One element.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Element {
     /// Its name, without a namespace.
     pub(crate) name: String,

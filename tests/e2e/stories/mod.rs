@@ -9,6 +9,7 @@ mod faults;
 mod hostile;
 mod kill;
 mod lifecycle;
+mod locks;
 mod memory;
 mod model;
 mod rates;

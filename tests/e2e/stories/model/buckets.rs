@@ -1,18 +1,23 @@
 //! Steps on buckets: versioning switched, buckets made, asked for and removed.
 
+use super::outcome::Refusals;
 use super::reference::Versioning;
-use super::run::Run;
+use super::run::{LIMITED, LOCKED, Run};
 use crate::support::client::Call;
 use crate::support::xml::Element;
 
 impl Run {
     /// Switches versioning of a bucket that is not to stay plain, and reads back what holds.
     pub(crate) fn versioning(&mut self) {
-        let bucket = if self.random.percent(70) {
-            "versioned"
-        } else {
-            "other.bucket"
+        let bucket = match self.random.below(20) {
+            0 => LIMITED,
+            1 => LOCKED,
+            2..8 => "other.bucket",
+            _ => "versioned",
         };
+        if self.is_expiring(bucket) {
+            return;
+        }
         let (status, versioning) = if self.random.percent(60) {
             ("Enabled", Versioning::Enabled)
         } else {
@@ -24,9 +29,15 @@ impl Run {
         );
         let call = Call::new("PUT", &format!("/{bucket}")).flag("versioning");
         let answer = self.call(&call.body(xml.as_bytes()));
-        assert_eq!(answer.status, 200, "{}", answer.shown());
-        self.bucket_mut(bucket).versioning = versioning;
-        for name in ["plain", "versioned", "other.bucket"] {
+        let stays = self.buckets[bucket].object_lock.is_some();
+        let mut refusals = Refusals::default();
+        let refused = stays && versioning == Versioning::Suspended;
+        refusals.add_if(refused, (409, "InvalidBucketState"));
+        if refusals.done(&answer) {
+            self.bucket_mut(bucket).versioning = versioning;
+        }
+        let names: Vec<String> = self.buckets.keys().cloned().collect();
+        for name in &names {
             let answer = self.call(&Call::new("GET", &format!("/{name}")).flag("versioning"));
             assert_eq!(answer.status, 200, "{}", answer.shown());
             let expected = match self.buckets[name].versioning {
@@ -82,6 +93,7 @@ impl Run {
     }
 
     fn bucket_comes_and_goes(&mut self) {
+        let lockable = self.random.percent(50).to_string();
         for (method, status) in [
             ("PUT", 200),
             ("HEAD", 200),
@@ -89,7 +101,11 @@ impl Run {
             ("HEAD", 404),
             ("DELETE", 404),
         ] {
-            let answer = self.call(&Call::new(method, "/comes-and-goes"));
+            let mut call = Call::new(method, "/comes-and-goes");
+            if method == "PUT" {
+                call = call.header("x-amz-bucket-object-lock-enabled", &lockable);
+            }
+            let answer = self.call(&call);
             assert_eq!(answer.status, status, "{method} {}", answer.shown());
         }
     }

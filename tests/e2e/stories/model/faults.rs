@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::run::Run;
 use crate::support::random::Random;
@@ -72,8 +72,7 @@ impl Faults {
             }
             (Health::Good, 8) => {
                 run.note(format!("drive {drive} is wiped"));
-                fs::remove_dir_all(&folder).expect("a folder can be removed");
-                fs::create_dir(&folder).expect("a folder can be made");
+                wipe(&folder);
                 Health::Wiped
             }
             (health, _) => health,
@@ -103,6 +102,18 @@ impl Faults {
 
 fn away(folder: &Path) -> PathBuf {
     folder.with_extension("away")
+}
+
+/// Puts an empty folder in a drive's place. The server may still be writing into the old one: it is
+/// emptied out of its way, as often as that takes.
+fn wipe(folder: &Path) {
+    let old = folder.with_extension("wiped");
+    fs::rename(folder, &old).expect("a folder can be renamed");
+    fs::create_dir(folder).expect("a folder can be made");
+    let began = Instant::now();
+    while let Err(error) = fs::remove_dir_all(&old) {
+        assert!(began.elapsed() < Duration::from_secs(60), "{error}");
+    }
 }
 
 /// Puts a folder back; what a server may have made in its place meanwhile must be empty.

@@ -176,8 +176,13 @@ impl Run {
 
     /// Compares all buckets, whole: every version of every key and every listing.
     pub(crate) fn compare_everything(&mut self) {
+        self.compare_all_totals();
         let names: Vec<String> = self.buckets.keys().cloned().collect();
         for bucket in names {
+            self.compare_configurations(&bucket);
+            if self.is_expiring(&bucket) {
+                continue;
+            }
             let keys: Vec<String> = self.buckets[&bucket].keys.keys().cloned().collect();
             for key in keys {
                 self.compare_versions(&bucket, &key);
@@ -236,7 +241,8 @@ fn take_page(rest: &mut Vec<Entry>, page: &Element, page_len: u64) -> String {
     }
 }
 
-fn version_entries(page: &Element, encoded: bool) -> Vec<VersionEntry> {
+/// What a page of a listing of versions shows.
+pub(crate) fn version_entries(page: &Element, encoded: bool) -> Vec<VersionEntry> {
     page.children
         .iter()
         .filter_map(|one| match one.name.as_str() {

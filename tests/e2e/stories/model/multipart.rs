@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::outcome::Refusals;
 use super::reference::{Checksum, Part, Upload, UploadState, Version};
 use super::run::Run;
+use super::wishes::{has_digest, with_key};
 use crate::support::client::Call;
 use crate::support::digest::{
     checksum, checksum_header, composite_checksum, md5_hex, multipart_etag,
@@ -39,15 +41,15 @@ impl Run {
 
     fn create_upload(&mut self, bucket: &str) {
         let key = self.some_key(bucket);
-        let (headers, algorithm) = (self.some_headers(), self.some_algorithm());
-        let mut call = Call::object("POST", bucket, &key).flag("uploads");
-        for (name, value) in &headers {
-            call = call.header(name, value);
-        }
+        let (wish, algorithm) = (self.some_wish(bucket), self.some_algorithm());
+        let mut call = wish.on(Call::object("POST", bucket, &key).flag("uploads"));
         if let Some(algorithm) = &algorithm {
             call = call.header("x-amz-checksum-algorithm", algorithm);
         }
         let answer = self.call(&call);
+        if !self.refusals_of(bucket, &wish).done(&answer) {
+            return;
+        }
         assert_eq!(answer.status, 200, "{}", answer.shown());
         let result = Element::parse(&answer.body);
         assert_eq!(result.name, "InitiateMultipartUploadResult");
@@ -55,7 +57,10 @@ impl Run {
         let id = result.text_of("UploadId").to_owned();
         let upload = Upload {
             key,
-            headers,
+            headers: self.kept_headers(bucket, &wish),
+            tags: wish.tags,
+            customer_key: wish.customer_key,
+            lock: wish.lock,
             algorithm,
             parts: BTreeMap::new(),
             state: UploadState::Open,
@@ -78,22 +83,52 @@ impl Run {
         // An upload that was begun with no checksum takes parts with any.
         let algorithm = upload.algorithm.clone().or_else(|| self.some_algorithm());
         let call = self.with_body(call, &body, algorithm.as_ref());
+        let mut refusals = Refusals::default();
+        let mut given = upload.customer_key;
+        if self.random.percent(6) {
+            given = self.wrong_key(upload.customer_key).0;
+            refusals.add((400, "InvalidRequest"));
+        }
+        let call = with_key(call, given);
         let Some(answer) = self.write(&call) else {
             return;
         };
+        let undigested = self.needs_digest(bucket, &upload.lock) && !has_digest(&call);
+        refusals.add_if(undigested, (400, "InvalidRequest"));
+        refusals.add_if(
+            self.is_full_for_part(bucket, &upload, number, body.len()),
+            (403, "QuotaExceeded"),
+        );
+        if !refusals.done(&answer) {
+            return;
+        }
         assert_eq!(answer.status, 200, "{}", answer.shown());
-        assert_eq!(answer.etag(), md5_hex(&body));
+        let is_md5 = answer.etag() == md5_hex(&body);
+        assert_eq!(is_md5, upload.customer_key.is_none());
         let sum = upload.algorithm.as_ref().map(|a| checksum(a, &body));
         if let (Some(algorithm), Some(sum)) = (&upload.algorithm, &sum) {
             let name = checksum_header(algorithm);
             assert_eq!(answer.header(&name), Some(sum.as_str()));
         }
         let part = Part {
-            etag: md5_hex(&body),
+            etag: answer.etag(),
             body,
             checksum: sum,
         };
         self.upload_mut(bucket, id).parts.insert(number, part);
+    }
+
+    /// Whether a part of so many bytes is too much for its bucket.
+    pub(crate) fn is_full_for_part(
+        &self,
+        bucket: &str,
+        upload: &Upload,
+        number: u32,
+        len: usize,
+    ) -> bool {
+        let replaced = upload.parts.get(&number);
+        let replaced = replaced.map_or(0, |part| part.body.len() as u64);
+        self.buckets[bucket].is_full_for_part(replaced, len as u64)
     }
 
     pub(crate) fn upload_mut(&mut self, bucket: &str, id: &str) -> &mut Upload {
@@ -123,9 +158,16 @@ impl Run {
         let condition = self.some_condition(bucket, &upload.key);
         let listed = listed(&parts);
         let call = condition.on(complete_call(bucket, &upload, id, &listed));
-        let answer = self.call(&call);
-        if let Some(refusal) = condition.refusal {
-            return self.refused(&answer, refusal);
+        // The key may be left out here.
+        let given = upload.customer_key.filter(|_| self.random.percent(50));
+        let answer = self.call(&with_key(call, given));
+        let mut refusals = Refusals::default();
+        condition.add_to(&mut refusals);
+        // Its bytes are counted already.
+        let is_full = self.buckets[bucket].is_full_for(&upload.key, 0);
+        refusals.add_if(is_full, (403, "QuotaExceeded"));
+        if !refusals.done(&answer) {
+            return;
         }
         let version = completed_version(&upload, &parts);
         compare_completed(&answer, &version);
@@ -239,6 +281,12 @@ impl Run {
     }
 
     fn list_uploads(&mut self, bucket: &str) {
+        let found = self.listed_uploads(bucket);
+        assert_eq!(found, self.buckets[bucket].open_uploads());
+    }
+
+    /// The open uploads that the server lists, by key and id.
+    pub(crate) fn listed_uploads(&mut self, bucket: &str) -> Vec<(String, String)> {
         let answer = self.call(&Call::new("GET", &format!("/{bucket}")).flag("uploads"));
         assert_eq!(answer.status, 200, "{}", answer.shown());
         let page = Element::parse(&answer.body);
@@ -256,14 +304,7 @@ impl Run {
             "uploads come in the order of their keys: {keys:?}"
         );
         found.sort();
-        let mut expected: Vec<(String, String)> = self.buckets[bucket]
-            .uploads
-            .iter()
-            .filter(|(_, upload)| upload.state == UploadState::Open)
-            .map(|(id, upload)| (upload.key.clone(), id.clone()))
-            .collect();
-        expected.sort();
-        assert_eq!(found, expected);
+        found
     }
 }
 
@@ -331,7 +372,10 @@ fn completed_version(upload: &Upload, parts: &[(u32, Part)]) -> Version {
         body: Arc::new(body),
         headers: upload.headers.clone(),
         checksum,
-        tags: BTreeMap::new(),
+        tags: upload.tags.clone(),
+        customer_key: upload.customer_key,
+        lock: upload.lock.clone(),
+        sent_ms: 0,
         last_modified: None,
     }
 }

@@ -1,12 +1,15 @@
 //! Steps on objects: put, get, delete, copy; each compared in status, code, headers and bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::reference::{Bucket, Version, Versioning};
-use super::run::{ENCRYPTION, Run, plain_version};
-use crate::support::client::{Call, encode};
-use crate::support::digest::{checksum_header, md5_base64};
+use super::outcome::{Is, Refusals};
+use super::reference::{Bucket, Checksum, Version, Versioning};
+use super::retention::Lock;
+use super::run::{ENCRYPTION, Run};
+use super::wishes::{Wish, has_digest, is_key_header, shown_key, with_key};
+use crate::support::client::Call;
+use crate::support::digest::{checksum, checksum_header, md5_base64, md5_hex};
 use crate::support::http::Response;
 use crate::support::xml::{Element, escape};
 
@@ -14,10 +17,17 @@ use crate::support::xml::{Element, escape};
 pub(crate) struct Condition {
     header: Option<(&'static str, String)>,
     /// What the condition alone answers, if it does not hold.
-    pub(crate) refusal: Option<(u16, &'static str)>,
+    refusal: Option<(u16, &'static str)>,
 }
 
 impl Condition {
+    /// Adds what it refuses.
+    pub(crate) fn add_to(&self, refusals: &mut Refusals) {
+        if let Some(refusal) = self.refusal {
+            refusals.add(refusal);
+        }
+    }
+
     /// `call` with the condition on it.
     pub(crate) fn on(&self, call: Call) -> Call {
         match &self.header {
@@ -55,44 +65,91 @@ impl Run {
     pub(crate) fn put(&mut self) {
         let bucket = self.some_bucket();
         let key = self.some_key(&bucket);
-        let (body, headers) = (self.some_body(), self.some_headers());
+        let (body, wish) = (self.some_body(), self.some_wish(&bucket));
         let algorithm = self.some_algorithm();
         let condition = self.some_condition(&bucket, &key);
-        let mut call = condition.on(Call::object("PUT", &bucket, &key));
-        for (name, value) in &headers {
-            call = call.header(name, value);
-        }
+        let call = wish.on(condition.on(Call::object("PUT", &bucket, &key)));
         // aws-chunked bodies carry a Content-Encoding of their own; the two are told apart elsewhere.
-        let call = if headers.contains_key("content-encoding") {
-            call.body(&body)
-        } else {
-            self.with_body(call, &body, algorithm.as_ref())
+        let is_encoded = wish.headers.contains_key("content-encoding");
+        let call = match is_encoded {
+            true if self.random.percent(50) => {
+                call.body(&body).header("content-md5", &md5_base64(&body))
+            }
+            true => call.body(&body),
+            false => self.with_body(call, &body, algorithm.as_ref()),
         };
-        let algorithm = algorithm.filter(|_| !headers.contains_key("content-encoding"));
+        let algorithm = algorithm.filter(|_| !is_encoded);
         let Some(answer) = self.write(&call) else {
             return;
         };
-        if let Some(refusal) = condition.refusal {
-            return self.refused(&answer, refusal);
+        let mut refusals = self.refusals_of_object(&bucket, &key, &wish, body.len());
+        condition.add_to(&mut refusals);
+        let undigested = self.needs_digest(&bucket, &wish.lock) && !has_digest(&call);
+        refusals.add_if(undigested, (400, "InvalidRequest"));
+        if refusals.done(&answer) {
+            assert_eq!(answer.status, 200, "{}", answer.shown());
+            self.put_was_done((&bucket, &key), &wish, body, algorithm, &answer);
         }
-        assert_eq!(answer.status, 200, "{}", answer.shown());
-        let version = plain_version(body, headers, algorithm.as_ref());
-        assert_eq!(answer.etag(), version.etag);
+    }
+
+    /// What is wrong with an object of this wish and so many new bytes.
+    pub(crate) fn refusals_of_object(
+        &self,
+        bucket: &str,
+        key: &str,
+        wish: &Wish,
+        len: usize,
+    ) -> Refusals {
+        let mut refusals = self.refusals_of(bucket, wish);
+        let is_full = self.buckets[bucket].is_full_for(key, len as u64);
+        refusals.add_if(is_full, (403, "QuotaExceeded"));
+        refusals
+    }
+
+    /// Compares the answer of a PUT or a form, and publishes what it put.
+    pub(crate) fn put_was_done(
+        &mut self,
+        (bucket, key): (&str, &str),
+        wish: &Wish,
+        body: Arc<Vec<u8>>,
+        algorithm: Option<String>,
+        answer: &Response,
+    ) {
+        let version = Version {
+            headers: self.kept_headers(bucket, wish),
+            tags: wish.tags.clone(),
+            lock: wish.lock.clone(),
+            ..written_version(body, wish.customer_key, algorithm.as_ref(), &answer.etag())
+        };
         if let Some(checksum) = &version.checksum {
             let name = checksum_header(&checksum.algorithm);
             assert_eq!(answer.header(&name), Some(checksum.value.as_str()));
         }
-        self.publish(&bucket, &key, version, answer.header("x-amz-version-id"));
+        compare_encryption(&version, answer);
+        self.publish(bucket, key, version, answer.header("x-amz-version-id"));
     }
 
-    /// Puts a version into the reference.
+    /// Puts a version, which the last request wrote, into the reference, locked as it asks itself or
+    /// else as its bucket says.
     pub(crate) fn publish(
         &mut self,
         bucket: &str,
         key: &str,
-        version: Version,
+        mut version: Version,
         answered: Option<&str>,
     ) {
+        let span = self.span;
+        version.sent_ms = span.sent_ms;
+        let lock = self.buckets[bucket].object_lock;
+        if let Some(default) = lock.and_then(|lock| lock.default)
+            && version.lock.retention.is_none()
+        {
+            let id = answered.expect("a bucket with object lock has versions");
+            let head = Call::object("HEAD", bucket, key).query("versionId", id);
+            let answer = self.call(&with_key(head, version.customer_key));
+            assert_eq!(answer.status, 200, "{}", answer.shown());
+            version.lock.retention = Some(default.given(span, &answer));
+        }
         self.bucket_mut(bucket).publish(key, version, answered);
     }
 
@@ -137,7 +194,13 @@ impl Run {
             None => held.newest(&key),
         };
         match found.cloned() {
-            Some(version) if !version.is_marker => self.read(&bucket, &key, &version, call),
+            Some(version) if !version.is_marker && self.random.percent(6) => {
+                self.read_with_wrong_key(&version, call);
+            }
+            Some(version) if !version.is_marker => {
+                let call = with_key(call, version.customer_key);
+                self.read(&bucket, &key, &version, call);
+            }
             found => {
                 let answer = self.call(&call);
                 let (status, code) = match (&found, &id) {
@@ -153,6 +216,17 @@ impl Run {
                 let marker = found.is_some().then_some("true");
                 assert_eq!(answer.header("x-amz-delete-marker"), marker);
             }
+        }
+    }
+
+    /// Without the key that it needs, or with one that it does not, a version is not shown.
+    fn read_with_wrong_key(&mut self, version: &Version, call: Call) {
+        let (key, refusal) = self.wrong_key(version.customer_key);
+        let call = with_key(call, key);
+        let answer = self.call(&call);
+        match call.method.as_str() {
+            "HEAD" => assert_eq!(answer.status, refusal.0, "{}", answer.shown()),
+            _ => self.refused(&answer, refusal),
         }
     }
 
@@ -330,6 +404,11 @@ impl Run {
             .cloned()
             .collect();
         assert_eq!(found, expected);
+        compare_encryption(version, answer);
+        version.lock.compare(answer);
+        let count = version.tags.len().to_string();
+        let tagged = (!version.tags.is_empty()).then_some(count.as_str());
+        assert_eq!(answer.header("x-amz-tagging-count"), tagged);
         let held = self.bucket_mut(bucket);
         if held.versioning != Versioning::Unversioned {
             assert_eq!(answer.header("x-amz-version-id"), Some(version.id.as_str()));
@@ -359,8 +438,10 @@ impl Run {
             return;
         }
         let answer = self.call(&condition.on(Call::object("DELETE", &bucket, &key)));
-        if let Some(refusal) = condition.refusal {
-            return self.refused(&answer, refusal);
+        let mut refusals = Refusals::default();
+        condition.add_to(&mut refusals);
+        if !refusals.done(&answer) {
+            return;
         }
         assert_eq!(answer.status, 204, "{}", answer.shown());
         let versioned = self.buckets[&bucket].versioning != Versioning::Unversioned;
@@ -371,7 +452,15 @@ impl Run {
     }
 
     fn delete_version(&mut self, bucket: &str, key: &str, id: &str) {
-        let answer = self.call(&Call::object("DELETE", bucket, key).query("versionId", id));
+        let bypass = self.random.percent(25);
+        let call = Call::object("DELETE", bucket, key).query("versionId", id);
+        let answer = self.call(&with_bypass(call, bypass));
+        let mut refusals = Refusals::default();
+        let locked = self.is_locked(bucket, key, id, bypass);
+        refusals.add_as(locked, (403, "AccessDenied"));
+        if !refusals.done(&answer) {
+            return;
+        }
         assert_eq!(answer.status, 204, "{}", answer.shown());
         let was_marker = self.bucket_mut(bucket).delete_version(key, id);
         let marker = (was_marker == Some(true)).then_some("true");
@@ -381,9 +470,15 @@ impl Run {
         }
     }
 
+    /// Whether a version may not go, as of the last request.
+    fn is_locked(&self, bucket: &str, key: &str, id: &str, bypass: bool) -> Is {
+        let version = self.buckets[bucket].version(key, id);
+        version.map_or(Is::No, |version| version.lock.holds(bypass, self.span))
+    }
+
     pub(crate) fn delete_batch(&mut self) {
         let bucket = self.some_bucket();
-        let quiet = self.random.percent(30);
+        let (quiet, bypass) = (self.random.percent(30), self.random.percent(25));
         let mut chosen: BTreeMap<String, Option<String>> = BTreeMap::new();
         for _ in 0..self.random.between(1, 6) {
             let key = self.some_key(&bucket);
@@ -410,10 +505,21 @@ impl Run {
             .flag("delete")
             .header("content-md5", &md5_base64(xml.as_bytes()))
             .body(xml.as_bytes());
-        let answer = self.call(&call);
+        let answer = self.call(&with_bypass(call, bypass));
         assert_eq!(answer.status, 200, "{}", answer.shown());
         let result = Element::parse(&answer.body);
-        assert_eq!(result.all("Error").count(), 0, "{}", answer.shown());
+        let kept = self.kept_of_batch(&bucket, &result, bypass);
+        chosen.retain(|key, id| {
+            let id = id.clone().unwrap_or_default();
+            let is_kept = kept.contains(&(key.clone(), id.clone()));
+            let locked = self.is_locked(&bucket, key, &id, bypass);
+            assert!(
+                is_kept || locked != Is::Yes,
+                "{key} {id}: {}",
+                answer.shown()
+            );
+            !is_kept
+        });
         let mut deleted: BTreeMap<&str, &Element> = BTreeMap::new();
         for one in result.all("Deleted") {
             deleted.insert(one.text_of("Key"), one);
@@ -439,128 +545,30 @@ impl Run {
         }
     }
 
+    /// What a batch says that it left, which must be locked.
+    fn kept_of_batch(
+        &self,
+        bucket: &str,
+        result: &Element,
+        bypass: bool,
+    ) -> BTreeSet<(String, String)> {
+        let mut kept = BTreeSet::new();
+        for error in result.all("Error") {
+            let (key, id) = (error.text_of("Key"), error.text_of("VersionId"));
+            assert_eq!(error.text_of("Code"), "AccessDenied", "{result:?}");
+            let locked = self.is_locked(bucket, key, id, bypass);
+            assert_ne!(locked, Is::No, "{key} {id}: {result:?}");
+            kept.insert((key.to_owned(), id.to_owned()));
+        }
+        kept
+    }
+
     /// A quiet batch does not say which marker it made: it is looked up.
     fn delete_quietly(&mut self, bucket: &str, key: &str) {
         let answer = self.call(&Call::object("HEAD", bucket, key));
         assert_eq!(answer.status, 404, "{}", answer.shown());
         let id = answer.header("x-amz-version-id").map(str::to_owned);
         self.bucket_mut(bucket).delete(key, id.as_deref());
-    }
-
-    pub(crate) fn copy(&mut self) {
-        let (from, to) = (self.some_bucket(), self.some_bucket());
-        let (source_key, key) = (self.some_key(&from), self.some_key(&to));
-        let id = self.some_version(&from, &source_key);
-        let held = &self.buckets[&from];
-        let source = match &id {
-            Some(id) => held.version(&source_key, id),
-            None => held.newest(&source_key),
-        };
-        let source = source.cloned();
-        let condition = self.some_condition(&to, &key);
-        let replace = self.random.percent(40).then(|| self.some_headers());
-        let mut named = format!("/{from}/{}", encode(&source_key, true));
-        if let Some(id) = &id {
-            named.push_str(&format!("?versionId={id}"));
-        }
-        let mut call = condition
-            .on(Call::object("PUT", &to, &key))
-            .header("x-amz-copy-source", &named);
-        if let Some(headers) = &replace {
-            call = call.header("x-amz-metadata-directive", "REPLACE");
-            for (name, value) in headers {
-                call = call.header(name, value);
-            }
-        }
-        let onto_itself = from == to && source_key == key && id.is_none() && replace.is_none();
-        let source_condition = self.some_source_condition(source.as_ref());
-        if let Some((name, value, _)) = &source_condition {
-            call = call.header(name, value);
-        }
-        let Some(answer) = self.write(&call) else {
-            return;
-        };
-        let gone = match (&source, &id) {
-            (Some(version), Some(_)) if version.is_marker => Some((400, "InvalidRequest")),
-            (Some(version), None) if version.is_marker => Some((404, "NoSuchKey")),
-            (None, Some(_)) => Some((404, "NoSuchVersion")),
-            (None, None) => Some((404, "NoSuchKey")),
-            _ => None,
-        };
-        // Where several things are wrong at once, any one of their answers will do.
-        let mut refusals: Vec<(u16, &str)> = gone.into_iter().chain(condition.refusal).collect();
-        if onto_itself {
-            refusals.push((400, "InvalidRequest"));
-        }
-        if source_condition.is_some_and(|(_, _, holds)| !holds) {
-            refusals.push((412, "PreconditionFailed"));
-        }
-        if !refusals.is_empty() {
-            let found = (answer.status, answer.code());
-            assert!(refusals.contains(&found), "{refusals:?} {}", answer.shown());
-            return;
-        }
-        self.copied(
-            &from,
-            source.expect("a source is there"),
-            (&to, &key),
-            replace,
-            &answer,
-        );
-    }
-
-    fn copied(
-        &mut self,
-        from: &str,
-        source: Version,
-        (to, key): (&str, &str),
-        replace: Option<BTreeMap<String, String>>,
-        answer: &Response,
-    ) {
-        assert_eq!(answer.status, 200, "{}", answer.shown());
-        let result = Element::parse(&answer.body);
-        assert_eq!(result.name, "CopyObjectResult");
-        if self.buckets[from].versioning != Versioning::Unversioned {
-            let named = answer.header("x-amz-copy-source-version-id");
-            assert_eq!(named, Some(source.id.as_str()));
-        }
-        let was_encrypted = source.headers.contains_key(ENCRYPTION);
-        let mut headers = source.headers.clone();
-        headers.remove(ENCRYPTION);
-        let headers = replace.unwrap_or(headers);
-        let copy = if headers.contains_key(ENCRYPTION) == was_encrypted {
-            Version {
-                headers,
-                body: Arc::clone(&source.body),
-                last_modified: None,
-                ..source
-            }
-        } else {
-            // Its bytes are written anew, as by a PUT.
-            let algorithm = source.checksum.map(|checksum| checksum.algorithm);
-            Version {
-                tags: source.tags,
-                ..plain_version(source.body, headers, algorithm.as_ref())
-            }
-        };
-        assert_eq!(result.text_of("ETag").trim_matches('"'), copy.etag);
-        self.publish(to, key, copy, answer.header("x-amz-version-id"));
-    }
-
-    /// A condition on the source of a copy, and whether it holds.
-    fn some_source_condition(
-        &mut self,
-        source: Option<&Version>,
-    ) -> Option<(&'static str, String, bool)> {
-        let etag = format!("\"{}\"", source.map(|v| v.etag.as_str()).unwrap_or("x"));
-        let wrong = "\"0123456789abcdef0123456789abcdef\"".to_owned();
-        match self.random.below(10) {
-            0 => Some(("x-amz-copy-source-if-match", etag, true)),
-            1 => Some(("x-amz-copy-source-if-match", wrong, false)),
-            2 => Some(("x-amz-copy-source-if-none-match", etag, false)),
-            3 => Some(("x-amz-copy-source-if-none-match", wrong, true)),
-            _ => None,
-        }
     }
 
     /// Compares every version of one key, whole.
@@ -582,7 +590,7 @@ impl Run {
             if versioned {
                 call = call.query("versionId", &version.id);
             }
-            let answer = self.call(&call);
+            let answer = self.call(&with_key(call, version.customer_key));
             assert_eq!(answer.status, 200, "{}", answer.shown());
             self.compare_body("GET", &answer, &version.body);
             self.compare_headers(bucket, key, &version, &answer);
@@ -600,6 +608,57 @@ const ECHOED: [&str; 7] = [
     "content-type",
     "expires",
 ];
+
+/// `call` with the wish to go past governance.
+pub(crate) fn with_bypass(call: Call, bypass: bool) -> Call {
+    match bypass {
+        true => call.header("x-amz-bypass-governance-retention", "true"),
+        false => call,
+    }
+}
+
+/// Compares what an answer says of a customer's key.
+pub(crate) fn compare_encryption(version: &Version, answer: &Response) {
+    let found: BTreeMap<String, String> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| is_key_header(name))
+        .cloned()
+        .collect();
+    let expected: BTreeMap<String, String> = shown_key(version.customer_key).into_iter().collect();
+    assert_eq!(found, expected, "{}", answer.shown());
+}
+
+/// A version whose bytes were written in one piece, and are `etag`: their MD5, unless only a
+/// customer may know that.
+pub(crate) fn written_version(
+    body: Arc<Vec<u8>>,
+    customer_key: Option<usize>,
+    algorithm: Option<&String>,
+    etag: &str,
+) -> Version {
+    let is_md5 = etag == md5_hex(&body);
+    assert_eq!(is_md5, customer_key.is_none(), "ETag {etag}");
+    assert_eq!(etag.len(), 32, "ETag {etag}");
+    Version {
+        id: String::new(),
+        is_marker: false,
+        etag: etag.to_owned(),
+        checksum: algorithm.map(|algorithm| Checksum {
+            algorithm: algorithm.clone(),
+            value: checksum(algorithm, &body),
+            kind: "FULL_OBJECT",
+        }),
+        body,
+        parts: None,
+        headers: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        customer_key,
+        lock: Lock::default(),
+        sent_ms: 0,
+        last_modified: None,
+    }
+}
 
 fn difference(found: &[u8], expected: &[u8]) -> String {
     let at = found.iter().zip(expected).position(|(a, b)| a != b);

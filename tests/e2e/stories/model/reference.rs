@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::retention::{DefaultRetention, Lock};
+
 /// Whether a bucket keeps old versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Versioning {
@@ -34,12 +36,18 @@ pub(crate) struct Version {
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) checksum: Option<Checksum>,
     pub(crate) tags: BTreeMap<String, String>,
+    /// The customer's key that it needs, by its number.
+    pub(crate) customer_key: Option<usize>,
+    pub(crate) lock: Lock,
+    /// When the request was sent that wrote it, in milliseconds since 1970.
+    pub(crate) sent_ms: u64,
     /// As first seen; it must not change.
     pub(crate) last_modified: Option<String>,
 }
 
 impl Version {
-    fn marker(id: &str) -> Self {
+    /// A delete marker.
+    pub(crate) fn marker(id: &str) -> Self {
         Self {
             id: id.to_owned(),
             is_marker: true,
@@ -49,6 +57,9 @@ impl Version {
             headers: BTreeMap::new(),
             checksum: None,
             tags: BTreeMap::new(),
+            customer_key: None,
+            lock: Lock::default(),
+            sent_ms: 0,
             last_modified: None,
         }
     }
@@ -76,16 +87,56 @@ pub(crate) enum UploadState {
 pub(crate) struct Upload {
     pub(crate) key: String,
     pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) customer_key: Option<usize>,
+    /// What its object is to be locked with.
+    pub(crate) lock: Lock,
     /// The checksum algorithm that all parts carry.
     pub(crate) algorithm: Option<String>,
     pub(crate) parts: BTreeMap<u32, Part>,
     pub(crate) state: UploadState,
 }
 
+/// A bucket's object lock, which is on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ObjectLock {
+    pub(crate) default: Option<DefaultRetention>,
+}
+
+/// The most that a bucket may hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Quota {
+    pub(crate) bytes: Option<u64>,
+    pub(crate) objects: Option<u64>,
+}
+
+/// A number of objects and of bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Amount {
+    fn of(version: Option<&Version>) -> Self {
+        match version {
+            Some(version) if !version.is_marker => Self {
+                objects: 1,
+                bytes: version.body.len() as u64,
+            },
+            _ => Self::default(),
+        }
+    }
+}
+
 /// A bucket.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     pub(crate) versioning: Versioning,
+    pub(crate) object_lock: Option<ObjectLock>,
+    pub(crate) quota: Quota,
+    /// Its configurations that were put, by their words; `None`: deleted.
+    pub(crate) configurations: BTreeMap<&'static str, Option<&'static str>>,
     /// The versions of each key, oldest first, never none.
     pub(crate) keys: BTreeMap<String, Vec<Version>>,
     pub(crate) uploads: BTreeMap<String, Upload>,
@@ -97,10 +148,88 @@ impl Bucket {
     pub(crate) const fn new() -> Self {
         Self {
             versioning: Versioning::Unversioned,
+            object_lock: None,
+            quota: Quota {
+                bytes: None,
+                objects: None,
+            },
+            configurations: BTreeMap::new(),
             keys: BTreeMap::new(),
             uploads: BTreeMap::new(),
             ids: BTreeSet::new(),
         }
+    }
+
+    fn encryption(&self) -> &'static str {
+        let document = self.configurations.get("encryption").copied();
+        document.flatten().unwrap_or_default()
+    }
+
+    /// Whether it encrypts what asks for nothing.
+    pub(crate) fn encrypts(&self) -> bool {
+        self.encryption().contains("AES256")
+    }
+
+    /// Whether nobody may write with a key of his own.
+    pub(crate) fn refuses_customer_keys(&self) -> bool {
+        self.encryption().contains("SSE-C")
+    }
+
+    /// What counts against the quota: versions that are no markers, and the parts of open uploads.
+    pub(crate) fn stored(&self) -> Amount {
+        let versions = self.keys.values().flatten();
+        let open = self.uploads.values();
+        let open = open.filter(|upload| upload.state == UploadState::Open);
+        let parts = open.flat_map(|upload| upload.parts.values());
+        let mut stored = Amount {
+            objects: 0,
+            bytes: parts.map(|part| part.body.len() as u64).sum(),
+        };
+        for version in versions.map(|version| Amount::of(Some(version))) {
+            stored.objects += version.objects;
+            stored.bytes += version.bytes;
+        }
+        stored
+    }
+
+    /// The open uploads, by key and id.
+    pub(crate) fn open_uploads(&self) -> Vec<(String, String)> {
+        let open = self.uploads.iter();
+        let mut open: Vec<(String, String)> = open
+            .filter(|(_, upload)| upload.state == UploadState::Open)
+            .map(|(id, upload)| (upload.key.clone(), id.clone()))
+            .collect();
+        open.sort();
+        open
+    }
+
+    /// Whether an object of `key` is too much that brings so many new bytes.
+    pub(crate) fn is_full_for(&self, key: &str, bytes: u64) -> bool {
+        let replaced = Amount::of(match self.versioning {
+            Versioning::Enabled => None,
+            Versioning::Unversioned | Versioning::Suspended => self.version(key, "null"),
+        });
+        self.exceeds(replaced, Amount { objects: 1, bytes })
+    }
+
+    /// Whether so many bytes in place of so many are too much for a part.
+    pub(crate) fn is_full_for_part(&self, replaced: u64, bytes: u64) -> bool {
+        let amount = |bytes| Amount { objects: 0, bytes };
+        self.exceeds(amount(replaced), amount(bytes))
+    }
+
+    fn exceeds(&self, less: Amount, more: Amount) -> bool {
+        let stored = self.stored();
+        let over = |stored: u64, less: u64, more: u64, limit: Option<u64>| {
+            more > less && limit.is_some_and(|limit| stored - less + more > limit)
+        };
+        over(stored.bytes, less.bytes, more.bytes, self.quota.bytes)
+            || over(
+                stored.objects,
+                less.objects,
+                more.objects,
+                self.quota.objects,
+            )
     }
 
     /// The newest version of `key` unless it is a marker.
@@ -160,6 +289,17 @@ impl Bucket {
         versions.retain(|version| version.id != id);
         self.drop_empty(key);
         Some(was)
+    }
+
+    /// Gives delete markers whose ids begin with `unknown` those that a listing of all versions shows.
+    pub(crate) fn name_markers(&mut self, listed: &[VersionEntry], unknown: &str) {
+        for (key, versions) in &mut self.keys {
+            for marker in versions.iter_mut().filter(|it| it.id.starts_with(unknown)) {
+                let shown = listed.iter().find(|it| it.is_latest && it.key == *key);
+                marker.id.clone_from(&shown.expect("it is listed").id);
+                assert!(self.ids.insert(marker.id.clone()), "{} is new", marker.id);
+            }
+        }
     }
 
     fn drop_empty(&mut self, key: &str) {

@@ -1,15 +1,22 @@
 //! One run: a server, the reference beside it, and a seed from which each next step is drawn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::faults::Faults;
-use super::reference::{Bucket, Checksum, Version};
+use super::lifecycle::Expiring;
+use super::operations;
+use super::outcome::{Span, now_ms};
+use super::reference::{Bucket, ObjectLock, Versioning};
 use crate::support::client::{Call, Client, Payload};
-use crate::support::digest::{ALGORITHMS, checksum, checksum_header, md5_base64, md5_hex};
+use crate::support::digest::{ALGORITHMS, checksum, checksum_header, md5_base64};
 use crate::support::http::Response;
 use crate::support::random::Random;
 use crate::support::server::Server;
+
+/// How long a lifecycle day is.
+pub(crate) const DAY_S: u64 = 1;
 
 /// Few keys, so that they are overwritten often; with all that makes keys hard.
 pub(crate) const KEYS: [&str; 30] = [
@@ -49,6 +56,12 @@ pub(crate) const KEYS: [&str; 30] = [
 /// a copy does not take it over.
 pub(crate) const ENCRYPTION: &str = "x-amz-server-side-encryption";
 
+/// A bucket whose versions can be locked.
+pub(crate) const LOCKED: &str = "locked";
+
+/// A bucket that has a quota most of the time.
+pub(crate) const LIMITED: &str = "limited";
+
 /// How a run is to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
@@ -80,13 +93,23 @@ pub(crate) struct Run {
     pub(crate) faults: Option<Faults>,
     /// Writes that were refused because drives were away.
     pub(crate) refused: u64,
+    /// From when the last request was sent until its answer was there.
+    pub(crate) span: Span,
+    /// Steps so far.
+    pub(crate) step: u64,
+    /// The bucket whose lifecycle rules are at work, if there is one.
+    pub(crate) expiring: Option<Expiring>,
+    /// The names of all operations that were asked for.
+    asked: BTreeSet<&'static str>,
     log: Vec<String>,
 }
 
 impl Run {
-    /// Starts a server with three empty buckets.
+    /// Starts a server with empty buckets.
     pub(crate) fn start(plan: Plan) -> Self {
-        let mut server = Server::prepare("model");
+        let day = DAY_S.to_string();
+        let mut server =
+            Server::prepare("model").with_environment("HOLDFAST_LIFECYCLE_DAY_SECONDS", &day);
         if let Some((drives, layout)) = plan.layout() {
             server = server.with_arguments(&["--drives", drives, "--layout", layout]);
         }
@@ -100,25 +123,44 @@ impl Run {
             buckets: BTreeMap::new(),
             faults: None,
             refused: 0,
+            span: Span::default(),
+            step: 0,
+            expiring: None,
+            asked: BTreeSet::new(),
             log: Vec::new(),
         };
         if plan.with_faults {
             run.faults = Some(Faults::new(&mut run.random));
         }
-        for bucket in ["plain", "versioned", "other.bucket"] {
+        for bucket in ["plain", "versioned", "other.bucket", LIMITED] {
             run.client.create_bucket(bucket);
             run.buckets.insert(bucket.to_owned(), Bucket::new());
         }
+        run.create_locked();
+        run.create_webhook();
         run
     }
 
-    /// Does all steps, then compares everything once more after a restart.
-    pub(crate) fn finish(mut self) {
+    fn create_locked(&mut self) {
+        let call = Call::new("PUT", &format!("/{LOCKED}"));
+        let answer = self.call(&call.header("x-amz-bucket-object-lock-enabled", "true"));
+        assert_eq!(answer.status, 200, "{}", answer.shown());
+        let mut bucket = Bucket::new();
+        bucket.versioning = Versioning::Enabled;
+        bucket.object_lock = Some(ObjectLock::default());
+        self.buckets.insert(LOCKED.to_owned(), bucket);
+    }
+
+    /// Does all steps, then compares everything once more after a restart. The names of the
+    /// operations that were asked for.
+    pub(crate) fn finish(mut self) -> BTreeSet<&'static str> {
         for number in 0..self.plan.steps {
             self.log.push(format!("step {number}"));
+            self.step = number;
             self.step();
         }
         self.note("the end");
+        self.settle();
         self.server.kill();
         if let Some(mut faults) = self.faults.take() {
             faults.heal(&mut self);
@@ -129,10 +171,15 @@ impl Run {
         }
         self.compare_everything();
         self.note("verified");
-        self.server.kill();
-        let verified = self.server.verify(&["--deep"]);
-        assert!(verified.clean, "{:#}", verified.report);
+        if self.faults.is_some() {
+            self.server.kill();
+            let verified = self.server.verify(&["--deep"]);
+            assert!(verified.clean, "{:#}", verified.report);
+        } else {
+            self.server.end_whole(Duration::from_secs(120));
+        }
         self.log.clear();
+        std::mem::take(&mut self.asked)
     }
 
     fn step(&mut self) {
@@ -140,18 +187,24 @@ impl Run {
             faults.maybe_change(self);
             self.faults = Some(faults);
         }
+        self.settle_in_time();
         match self.random.below(1000) {
-            0..210 => self.put(),
-            210..450 => self.get(),
-            450..530 => self.delete(),
-            530..560 => self.delete_batch(),
-            560..640 => self.copy(),
-            640..750 => self.multipart(),
-            750..790 => self.edge(),
-            790..900 => self.list(),
-            900..925 => self.versioning(),
-            925..955 => self.bucket_operations(),
-            955..990 => self.compare_key(),
+            0..190 => self.put(),
+            190..400 => self.get(),
+            400..470 => self.delete(),
+            470..500 => self.delete_batch(),
+            500..580 => self.copy(),
+            580..690 => self.multipart(),
+            690..730 => self.edge(),
+            730..815 => self.list(),
+            815..833 => self.versioning(),
+            833..856 => self.bucket_operations(),
+            856..880 => self.compare_key(),
+            880..930 => self.locks(),
+            930..942 => self.quota(),
+            942..965 => self.configurations(),
+            965..980 => self.form(),
+            980..990 => self.lifecycle(),
             990..995 => self.restart(),
             _ => self.compare_everything(),
         }
@@ -179,9 +232,31 @@ impl Run {
 
     /// Sends a request that no fault may disturb.
     pub(crate) fn call(&mut self, call: &Call) -> Response {
+        self.asked.insert(operations::name_of(call));
         let shown = call.shown();
+        self.timed(&shown, |client| client.send(call))
+    }
+
+    /// Sends a form.
+    pub(crate) fn call_form(
+        &mut self,
+        bucket: &str,
+        fields: &[(String, String)],
+        file: &[u8],
+    ) -> Response {
+        self.asked.insert("PostObject");
+        let shown = format!("form to {bucket} {fields:?} ({} bytes)", file.len());
+        self.timed(&shown, |client| client.post_form(bucket, fields, file))
+    }
+
+    fn timed(&mut self, shown: &str, send: impl FnOnce(&Client) -> Response) -> Response {
         self.note(shown);
-        let response = self.client.send(call);
+        let sent_ms = now_ms();
+        let response = send(&self.client);
+        self.span = Span {
+            sent_ms,
+            answered_ms: now_ms(),
+        };
         self.note(format!("  -> {} {}", response.status, response.code()));
         response
     }
@@ -189,6 +264,11 @@ impl Run {
     /// Sends a write. While drives are away it may be refused with 503: then it has not happened.
     pub(crate) fn write(&mut self, call: &Call) -> Option<Response> {
         let response = self.call(call);
+        self.unless_excused(response)
+    }
+
+    /// The answer to a write, unless drives are away that excuse it.
+    pub(crate) fn unless_excused(&mut self, response: Response) -> Option<Response> {
         let excused = self.faults.as_ref().is_some_and(Faults::any);
         if response.status == 503 && excused {
             self.refused += 1;
@@ -197,9 +277,13 @@ impl Run {
         Some(response)
     }
 
-    /// One of the buckets.
+    /// One of the buckets, but not one whose lifecycle rules are at work.
     pub(crate) fn some_bucket(&mut self) -> String {
         let names: Vec<&String> = self.buckets.keys().collect();
+        let names: Vec<&String> = names
+            .into_iter()
+            .filter(|name| !self.is_expiring(name))
+            .collect();
         (*self.random.pick(&names)).clone()
     }
 
@@ -309,28 +393,5 @@ impl Drop for Run {
                 self.plan.with_faults
             );
         }
-    }
-}
-
-/// A version that one PUT makes.
-pub(crate) fn plain_version(
-    body: Arc<Vec<u8>>,
-    headers: BTreeMap<String, String>,
-    algorithm: Option<&String>,
-) -> Version {
-    Version {
-        id: String::new(),
-        is_marker: false,
-        etag: md5_hex(&body),
-        checksum: algorithm.map(|algorithm| Checksum {
-            algorithm: algorithm.clone(),
-            value: checksum(algorithm, &body),
-            kind: "FULL_OBJECT",
-        }),
-        body,
-        parts: None,
-        headers,
-        tags: BTreeMap::new(),
-        last_modified: None,
     }
 }
