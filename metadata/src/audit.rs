@@ -7,7 +7,7 @@
 use holdfast_types::{BlobId, DriveId, FragmentIndex, Generation, Layout};
 use uuid::Uuid;
 
-use crate::model::{BucketId, DebtKind, Usage};
+use crate::model::{BucketId, DebtKind, VersionLock};
 
 /// Where an audit of versions goes on: after this one. Buckets come in the order of their numbers,
 /// a bucket's keys in theirs, a key's versions newest first.
@@ -77,6 +77,11 @@ pub struct VersionAudit {
     pub bad_slices: u64,
     /// Its parts.
     pub object_parts: Span,
+    /// What locks it.
+    pub lock: VersionLock,
+    /// Whether the change log says that it appeared, or may have said so before its oldest rows
+    /// were removed.
+    pub is_logged: bool,
 }
 
 /// What a row names as a drive.
@@ -180,17 +185,28 @@ pub struct OwnerName {
     pub version_id: Option<String>,
 }
 
-/// What a bucket's totals say, and what its rows add up to.
+/// Totals of a bucket. They may be negative if they are wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// Objects of any age; markers don't count.
+    pub versions: i64,
+    /// Their bytes.
+    pub bytes: i64,
+    /// Bytes of the parts of open uploads.
+    pub part_bytes: i64,
+}
+
+/// What a bucket's totals say, and what its rows add up to in the same state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageAudit {
     /// The bucket.
     pub bucket: BucketId,
     /// Its name.
     pub name: String,
-    /// Versions and bytes by the totals; they may be negative if they are wrong.
-    pub told: (i64, i64),
+    /// By the totals: what quotas go by.
+    pub told: Totals,
     /// By its rows.
-    pub counted: Usage,
+    pub counted: Totals,
 }
 
 /// A row of the change log that other rows contradict.
@@ -212,6 +228,34 @@ pub struct ChangeAudit {
     pub version_sequence: Option<u64>,
     /// The last sequence of its key; `None` if the key has no head.
     pub head_sequence: Option<u64>,
+    /// Whether the version is not there, and no later row says that it went or was replaced.
+    pub is_vanished: bool,
+    /// Whether the bucket's versions can be locked.
+    pub in_locked_bucket: bool,
+    /// Why the version that it removed might not go.
+    pub forbidden: Option<&'static str>,
+}
+
+/// A page of the change log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangePage {
+    /// How many rows it has.
+    pub rows: u64,
+    /// Those of them that something is wrong with.
+    pub bad: Vec<ChangeAudit>,
+    /// After which number to go on; `None`: there are no more.
+    pub next: Option<u64>,
+}
+
+/// A queue that is longer than it may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitAudit {
+    /// Which one, in words for an operator.
+    pub what: String,
+    /// How long it is.
+    pub found: u64,
+    /// How long it may be.
+    pub limit: u64,
 }
 
 /// A part of an upload whose rows do not agree.

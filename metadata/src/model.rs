@@ -20,8 +20,8 @@ pub use crate::policy::{Policy, PolicyError, PolicyRule};
 pub(crate) use change::Logged;
 pub use change::{Change, ChangeCause, ChangeCursor, ChangeEvent, ChangeKind, Origin};
 pub use object_lock::{
-    BucketLock, Bypass, DefaultRetention, LockState, Retention, RetentionMode, RetentionPeriod,
-    VersionLock,
+    BucketLock, Bypass, DefaultRetention, LockState, RemovedLock, Retention, RetentionMode,
+    RetentionPeriod, VersionLock,
 };
 pub use quota::{OverQuota, Quota};
 pub use rate_limit::{NamedRateLimit, RateLimit, RateLimited};

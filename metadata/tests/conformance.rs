@@ -25,6 +25,8 @@ macro_rules! on_both {
 }
 use on_both;
 
+#[path = "conformance/audit.rs"]
+mod audit;
 #[path = "conformance/backups.rs"]
 mod backups;
 #[path = "conformance/buckets.rs"]

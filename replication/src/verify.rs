@@ -12,6 +12,7 @@ mod fragments;
 mod judge;
 mod progress;
 mod report;
+mod rows;
 mod versions;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use holdfast_erasure::Blobs;
 use holdfast_metadata::audit::{OwnerName, VersionAudit, VersionCursor};
-use holdfast_metadata::model::{Attributes, BucketId, VersionId, VersionSelector};
+use holdfast_metadata::model::{Attributes, VersionId, VersionSelector};
 use holdfast_metadata::{Metadata, MetadataError};
 use holdfast_types::{BlobId, Clock, FragmentStore, Region};
 use tokio_util::sync::CancellationToken;
@@ -97,10 +98,11 @@ impl Verifier {
         run.versions(of_versions).await?;
         run.rows().await?;
         run.fragments(size.blobs).await?;
-        run.limits();
+        run.limits().await?;
         run.report.skip(
             Invariant::I19,
-            "all access keys are of one tenant: there is nothing to keep apart yet",
+            "all access keys are of one owner, whose buckets may share bytes by copies: there are no \
+             tenants to keep apart yet",
         );
         run.report.ended_ms = self.clock.now_ms();
         watch.begin(Phase::Ended, 0);
@@ -177,7 +179,8 @@ impl Run<'_> {
             after = Some(last.at.clone());
             for version in &page {
                 self.report.looked.versions += 1;
-                for (invariant, what) in versions::judge(version) {
+                let now_ms = self.of.clock.now_ms();
+                for (invariant, what) in versions::judge(version, now_ms) {
                     self.rows_finding(invariant, what, Some(name(version)));
                 }
                 let attributes: Option<Attributes> = match serde_json::from_str(&version.attributes)
@@ -234,6 +237,10 @@ impl Run<'_> {
         if self.of.is_live && self.is_gone(version).await? {
             return Ok(());
         }
+        if versions::is_locked(version, self.of.clock.now_ms()) {
+            let what = format!("it is locked, and {}", wrong.join("; "));
+            self.rows_finding(Invariant::I17, what, Some(name(version)));
+        }
         for what in wrong {
             self.rows_finding(Invariant::I2, what, Some(name(version)));
         }
@@ -251,116 +258,6 @@ impl Run<'_> {
             Ok(now) => Ok(now.uid != version.uid),
             Err(MetadataError::NoSuchKey | MetadataError::NoSuchVersion) => Ok(true),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    /// What belongs to no version, totals and the change log. Each answer is one state of the
-    /// metadata, so nothing needs a second look.
-    async fn rows(&mut self) -> Result<(), VerifyError> {
-        self.watch.begin(Phase::Rows, 0);
-        let metadata = &self.of.metadata;
-        for (owner, blob) in metadata.audit_ownerless_slices(ROWS).await? {
-            let what = format!("a reference to blob {blob} whose owner {owner} is not there");
-            self.rows_finding(Invariant::Rows, what, None);
-        }
-        for owner in metadata.audit_ownerless_parts(ROWS).await? {
-            let what = format!("parts of a version {owner} that is not there");
-            self.rows_finding(Invariant::Rows, what, None);
-        }
-        for part in metadata.audit_bad_parts(ROWS).await? {
-            let state = part.state.as_deref().unwrap_or("not there");
-            let what = format!(
-                "part {} of upload {}, which is {state}: of {} bytes, and its slices of {} with {} \
-                 gaps",
-                part.part_number,
-                part.upload.simple(),
-                part.size,
-                part.slices.bytes,
-                part.slices.gaps
-            );
-            self.rows_finding(Invariant::Rows, what, None);
-        }
-        let mut after = BucketId(i64::MIN);
-        loop {
-            self.go_on().await?;
-            let page = metadata.audit_usage(after, 1).await?;
-            let Some(last) = page.last() else { break };
-            after = last.bucket;
-            for usage in &page {
-                let counted = (
-                    usage.counted.versions.cast_signed(),
-                    usage.counted.bytes.cast_signed(),
-                );
-                if usage.told != counted {
-                    let what = format!(
-                        "bucket {} is said to have {} versions of {} bytes, and has {} of {}",
-                        usage.name, usage.told.0, usage.told.1, counted.0, counted.1
-                    );
-                    self.rows_finding(Invariant::Rows, what, None);
-                }
-            }
-        }
-        self.change_log().await
-    }
-
-    async fn change_log(&mut self) -> Result<(), VerifyError> {
-        let metadata = &self.of.metadata;
-        for (owner, sequence) in metadata.audit_unlogged(ROWS).await? {
-            let what = format!("the change log does not say that it appeared as {sequence}");
-            self.rows_finding(Invariant::I12, what, Some(concerned(&owner)));
-        }
-        let mut after = 0;
-        loop {
-            self.go_on().await?;
-            let (bad, next) = metadata.audit_changes(after, CHANGES).await?;
-            for change in bad {
-                let now = match (change.version_sequence, change.head_sequence) {
-                    (_, Some(head)) if head < change.sequence => {
-                        format!("its key's last is {head}")
-                    }
-                    (version, _) => {
-                        let version = version.unwrap_or(0);
-                        format!("the version is still that of {version}")
-                    }
-                };
-                let what = format!(
-                    "row {} of the change log says `{}` of version {} as {}, and {now}",
-                    change.number, change.kind, change.version_id, change.sequence
-                );
-                let owner = OwnerName {
-                    bucket: None,
-                    key: change.key,
-                    version_id: Some(change.version_id),
-                };
-                self.rows_finding(Invariant::I12, what, Some(concerned(&owner)));
-            }
-            match next {
-                Some(next) => after = next,
-                None => return Ok(()),
-            }
-        }
-    }
-
-    fn limits(&mut self) {
-        if !self.of.is_live {
-            self.report.skip(
-                Invariant::I21,
-                "limits are those of a process, and none runs",
-            );
-            return;
-        }
-        let memory = self.of.blobs.memory_use();
-        for (what, used) in [
-            ("writes", memory.writes_bytes),
-            ("reads", memory.reads_bytes),
-        ] {
-            if used > memory.limit_bytes {
-                let what = format!(
-                    "{what} hold {used} bytes of memory, above their limit of {}",
-                    memory.limit_bytes
-                );
-                self.rows_finding(Invariant::I21, what, None);
-            }
         }
     }
 
@@ -437,9 +334,7 @@ fn concerned(owner: &OwnerName) -> Concerned {
 
 /// Versions of one page.
 const VERSIONS: usize = 200;
-/// Rows of the change log of one page.
-const CHANGES: usize = 1000;
-/// Rows of each kind that belong to nothing, at most: what is above is not counted.
+/// What the database says of its own file, at most.
 const ROWS: usize = 1000;
 /// Objects named with a finding.
 const OWNERS: usize = 3;

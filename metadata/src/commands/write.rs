@@ -11,8 +11,8 @@ use crate::commands::quota::{self, Growth};
 use crate::commands::{drop_bytes, object_lock};
 use crate::error::MetadataError;
 use crate::model::{
-    Attributes, Bucket, BucketId, Bypass, LockState, Logged, Origin, VersionId, VersionLock,
-    Versioning,
+    Attributes, Bucket, BucketId, Bypass, LockState, Logged, Origin, RemovedLock, VersionId,
+    VersionLock, Versioning,
 };
 use crate::sql::{Row, Tx, values};
 
@@ -256,10 +256,12 @@ pub(crate) async fn replace(
         part_bytes: -new.of_parts.cast_signed(),
     };
     quota::count(tx, bucket, growth).await?;
+    let replaced_lock = replaced.as_ref().map(|old| &old.lock);
     let changed = Changed {
         version_id: &new.version_id,
         size: new.size,
         etag: new.etag,
+        removed_lock: replaced_lock.and_then(|lock| RemovedLock::of(lock, Bypass::No)),
     };
     log_change(tx, bucket.id, key, head, &changed, new.logged).await
 }
@@ -302,7 +304,11 @@ pub(crate) async fn remove(
         part_bytes: 0,
     };
     quota::count(tx, bucket, growth).await?;
-    log_change(tx, bucket.id, key, head, &removed.changed(), how.logged).await
+    let changed = Changed {
+        removed_lock: RemovedLock::of(&removed.lock, how.bypass),
+        ..removed.changed()
+    };
+    log_change(tx, bucket.id, key, head, &changed, how.logged).await
 }
 
 /// How a version counts in the totals: versions and bytes. Markers don't.
@@ -319,6 +325,8 @@ pub(crate) struct Changed<'v> {
     pub(crate) version_id: &'v VersionId,
     pub(crate) size: u64,
     pub(crate) etag: &'v str,
+    /// Of the version that was removed or replaced.
+    pub(crate) removed_lock: Option<RemovedLock>,
 }
 
 impl Existing {
@@ -328,6 +336,7 @@ impl Existing {
             version_id: &self.version_id,
             size: self.size,
             etag: &self.etag,
+            removed_lock: None,
         }
     }
 }
@@ -344,11 +353,15 @@ pub(crate) async fn log_change(
     let asked = |field: fn(&Origin) -> &Option<String>| {
         logged.origin.and_then(|origin| field(origin).as_deref())
     };
+    let removed_lock = match &changed.removed_lock {
+        Some(lock) => Some(super::json(lock)?),
+        None => None,
+    };
     // The bucket is locked: what it wants to be told of can't be replaced before this commits.
     tx.execute(
         "INSERT INTO changes (transaction_id, bucket_id, key, sequence, kind, event, version_id, \
-         size, etag, principal, source_address, request_id, at_ms, notification) \
-         VALUES ($13, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+         size, etag, principal, source_address, request_id, at_ms, removed_lock, notification) \
+         VALUES ($13, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, \
          COALESCE((SELECT notification FROM buckets WHERE bucket_id = $1), 0))",
         values![
             bucket.0,
@@ -363,7 +376,8 @@ pub(crate) async fn log_change(
             asked(|origin| &origin.source_address),
             asked(|origin| &origin.request_id),
             head.last_modified_ms,
-            head.transaction_id
+            head.transaction_id,
+            removed_lock.as_deref()
         ],
     )
     .await?;

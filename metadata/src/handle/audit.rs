@@ -5,11 +5,12 @@ use uuid::Uuid;
 
 use super::{MAX_ROWS, Metadata, Result};
 use crate::audit::{
-    AuditSize, BlobAudit, BlobPage, ChangeAudit, DebtAudit, FoundAudit, NamedDrive, OwnerName,
-    PartAudit, PlacementAudit, UsageAudit, VersionAudit, VersionCursor,
+    AuditSize, BlobAudit, BlobPage, ChangePage, DebtAudit, FoundAudit, LimitAudit, NamedDrive,
+    OwnerName, PartAudit, PlacementAudit, UsageAudit, VersionAudit, VersionCursor,
 };
 use crate::model::BucketId;
-use crate::queries::audit;
+use crate::notification::LogBounds;
+use crate::queries::{audit, audit_rows};
 
 /// Audit. All of these answer `Unavailable` and `Database` when the database can't be asked, and
 /// `Corrupt` where a column does not hold what its type can be.
@@ -162,28 +163,58 @@ impl Metadata {
         query!(self.snapshot, audit::owners(&blob, limit))
     }
 
-    /// References whose owner is not there: owner and blob.
+    /// Versions that refer to a blob and are locked at `now_ms`.
     ///
     /// # Errors
     /// See above.
-    pub async fn audit_ownerless_slices(&self, limit: usize) -> Result<Vec<(Uuid, BlobId)>> {
-        query!(self.reader, audit::ownerless_slices(limit))
+    pub async fn audit_locked_owners(
+        &self,
+        blob: BlobId,
+        now_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<OwnerName>> {
+        query!(self.reader, audit::locked_owners(&blob, now_ms, limit))
     }
 
-    /// Owners of parts of objects that are not there.
+    /// A page of references: those whose owner is not there (owner and blob), and where to go on,
+    /// if there may be more.
     ///
     /// # Errors
     /// See above.
-    pub async fn audit_ownerless_parts(&self, limit: usize) -> Result<Vec<Uuid>> {
-        query!(self.reader, audit::ownerless_parts(limit))
+    pub async fn audit_ownerless_slices(
+        &self,
+        after: Option<(Uuid, u64)>,
+        limit: usize,
+    ) -> Result<(Vec<(Uuid, BlobId)>, Option<(Uuid, u64)>)> {
+        let limit = limit.clamp(1, MAX_ROWS);
+        query!(self.reader, audit_rows::ownerless_slices(after, limit))
     }
 
-    /// Parts of uploads that do not agree with their upload or their bytes.
+    /// A page of parts of objects: the owners that are not there, and where to go on.
     ///
     /// # Errors
     /// See above.
-    pub async fn audit_bad_parts(&self, limit: usize) -> Result<Vec<PartAudit>> {
-        query!(self.reader, audit::bad_parts(limit))
+    pub async fn audit_ownerless_parts(
+        &self,
+        after: Option<(Uuid, u64)>,
+        limit: usize,
+    ) -> Result<(Vec<Uuid>, Option<(Uuid, u64)>)> {
+        let limit = limit.clamp(1, MAX_ROWS);
+        query!(self.reader, audit_rows::ownerless_parts(after, limit))
+    }
+
+    /// A page of parts of uploads: those that do not agree with their upload or their bytes, and
+    /// where to go on.
+    ///
+    /// # Errors
+    /// See above.
+    pub async fn audit_bad_parts(
+        &self,
+        after: Option<(Uuid, u64)>,
+        limit: usize,
+    ) -> Result<(Vec<PartAudit>, Option<(Uuid, u64)>)> {
+        let limit = limit.clamp(1, MAX_ROWS);
+        query!(self.reader, audit_rows::bad_parts(after, limit))
     }
 
     /// What buckets after one are said to hold, and what they do.
@@ -191,30 +222,25 @@ impl Metadata {
     /// # Errors
     /// See above.
     pub async fn audit_usage(&self, after: BucketId, limit: usize) -> Result<Vec<UsageAudit>> {
-        query!(self.reader, audit::usage(after, limit.min(MAX_ROWS)))
+        query!(self.reader, audit_rows::usage(after, limit.min(MAX_ROWS)))
     }
 
-    /// Versions of which the change log says nothing, with their sequence.
+    /// Rows of the change log after a number, and those of them that other rows contradict, or that
+    /// tell of a removal that a lock forbade.
     ///
     /// # Errors
     /// See above.
-    pub async fn audit_unlogged(&self, limit: usize) -> Result<Vec<(OwnerName, u64)>> {
-        query!(self.reader, audit::unlogged(limit))
+    pub async fn audit_changes(&self, after: u64, limit: usize) -> Result<ChangePage> {
+        let limit = limit.clamp(1, MAX_ROWS);
+        query!(self.reader, audit_rows::contradicted(after, limit))
     }
 
-    /// Rows of the change log, after a number, that other rows contradict; and where to go on, if
-    /// there are more.
+    /// Queues in the metadata that are longer than they may be: dead letters, and the change log by
+    /// these bounds.
     ///
     /// # Errors
     /// See above.
-    pub async fn audit_changes(
-        &self,
-        after: u64,
-        limit: usize,
-    ) -> Result<(Vec<ChangeAudit>, Option<u64>)> {
-        query!(
-            self.reader,
-            audit::contradicted(after, limit.clamp(1, MAX_ROWS))
-        )
+    pub async fn audit_limits(&self, log: LogBounds, limit: usize) -> Result<Vec<LimitAudit>> {
+        query!(self.snapshot, audit_rows::limits(log, limit))
     }
 }

@@ -77,6 +77,49 @@ impl Default for VersionLock {
     }
 }
 
+/// What locked a version that was removed, as the change log keeps it beside the removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedLock {
+    /// The lock, in force or over; `None`: it could not be read.
+    pub lock: Option<LockState>,
+    /// Whether governance was bypassed.
+    pub bypassed: bool,
+}
+
+impl RemovedLock {
+    /// What is to be kept of a lock; `None`: there never was one.
+    #[must_use]
+    pub fn of(lock: &VersionLock, bypass: Bypass) -> Option<Self> {
+        let lock = match lock {
+            VersionLock::Known(lock) if lock.is_empty() => return None,
+            VersionLock::Known(lock) => Some(*lock),
+            VersionLock::Unreadable => None,
+        };
+        let bypassed = bypass == Bypass::Governance;
+        Some(Self { lock, bypassed })
+    }
+
+    /// Why the version might not go at `at_ms`, if it might not. An audit's own judgement: it shares
+    /// nothing with the one that let the version go.
+    #[must_use]
+    pub fn forbids(&self, at_ms: u64) -> Option<&'static str> {
+        let Some(lock) = &self.lock else {
+            return Some("a lock that could not be read");
+        };
+        if lock.legal_hold.unwrap_or(false) {
+            return Some("a legal hold");
+        }
+        match lock.retention {
+            Some(Retention { mode, until_ms }) if until_ms > at_ms => match (mode, self.bypassed) {
+                (RetentionMode::Compliance, _) => Some("a retention in compliance mode"),
+                (RetentionMode::Governance, false) => Some("a retention that was not bypassed"),
+                (RetentionMode::Governance, true) => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 /// Whether a request asks to go past governance. Whether it may is the edge's to decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bypass {
@@ -215,6 +258,36 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_000_000;
+
+    #[test]
+    fn an_audit_judges_removals_as_the_lock_does() {
+        let holds = [None, Some(false), Some(true)];
+        let modes = [RetentionMode::Governance, RetentionMode::Compliance];
+        let mut retentions = vec![None];
+        for mode in modes {
+            for until_ms in [NOW - 1, NOW, NOW + 1] {
+                retentions.push(Some(Retention { mode, until_ms }));
+            }
+        }
+        let mut locks = vec![VersionLock::Unreadable];
+        for retention in retentions {
+            locks.extend(holds.map(|legal_hold| {
+                VersionLock::Known(LockState {
+                    retention,
+                    legal_hold,
+                })
+            }));
+        }
+        for lock in locks {
+            for bypass in [Bypass::No, Bypass::Governance] {
+                let kept = RemovedLock::of(&lock, bypass);
+                let forbidden = kept.and_then(|kept| kept.forbids(NOW));
+                let is_locked = lock.is_locked(NOW, bypass);
+                assert_eq!(forbidden.is_some(), is_locked, "{lock:?} {bypass:?}");
+            }
+        }
+        assert_eq!(RemovedLock::of(&VersionLock::default(), Bypass::No), None);
+    }
 
     fn lock(mode: RetentionMode, until_ms: u64) -> VersionLock {
         VersionLock::Known(LockState {

@@ -1,16 +1,14 @@
 //! What an audit reads: see [`crate::audit`].
 //!
-//! Every statement is bounded by its page or its limit. Those without a page look through a whole
-//! table for what nothing belongs to: each is one statement, and so one state of the database.
+//! Every statement is bounded by its page or its limit, so that none holds up a live store.
 
 use holdfast_types::{BlobId, FragmentId, FragmentIndex, Generation, Region};
 
-use crate::audit::{
-    AuditSize, ChangeAudit, OwnerName, PartAudit, Span, UsageAudit, VersionAudit, VersionCursor,
-};
+use crate::audit::{AuditSize, OwnerName, Span, VersionAudit, VersionCursor};
 use crate::commands::debts::kind;
+use crate::commands::object_lock;
 use crate::error::MetadataError;
-use crate::model::{BucketId, DebtKind, Usage};
+use crate::model::{BucketId, DebtKind};
 use crate::sql::{Row, Tx, values};
 
 /// Bytes of a drive's number in a packed placement.
@@ -19,7 +17,7 @@ const NUMBER_LEN: usize = 4;
 /// `end` of all ids.
 const BEHIND_ALL: [u8; 17] = [0xFF; 17];
 
-fn span(row: &Row, column: usize) -> Result<Span, MetadataError> {
+pub(super) fn span(row: &Row, column: usize) -> Result<Span, MetadataError> {
     Ok(Span {
         count: row.number(column)?,
         bytes: row.number(column + 1)?,
@@ -108,7 +106,14 @@ pub(crate) async fn versions(
              WHERE o.owner = v.uid), \
              (SELECT COUNT(*) FROM object_parts o WHERE o.owner = v.uid AND o.start <> COALESCE(\
              (SELECT p.start + p.size FROM object_parts p WHERE p.owner = o.owner \
-             AND p.part_number < o.part_number ORDER BY p.part_number DESC LIMIT 1), 0)) \
+             AND p.part_number < o.part_number ORDER BY p.part_number DESC LIMIT 1), 0)), \
+             v.lock_mode, v.retain_until_ms, v.legal_hold, \
+             CAST(CASE WHEN EXISTS (SELECT 1 FROM changes c WHERE c.bucket_id = v.bucket_id \
+             AND c.key = v.key AND c.sequence = v.sequence AND c.version_id = v.version_id \
+             AND c.kind = CASE WHEN v.is_marker = 1 THEN 'marker' ELSE 'put' END) \
+             THEN 1 ELSE 0 END AS BIGINT), \
+             (SELECT f.change_number FROM changes f ORDER BY f.change_number LIMIT 1), \
+             (SELECT f.at_ms FROM changes f ORDER BY f.change_number LIMIT 1) \
              FROM versions v LEFT JOIN buckets b ON b.bucket_id = v.bucket_id \
              LEFT JOIN heads h ON h.bucket_id = v.bucket_id AND h.key = v.key \
              WHERE v.bucket_id = $1 AND v.key >= $2 AND (v.key > $2 OR v.sequence < $3) \
@@ -129,6 +134,17 @@ fn read_version(row: &Row, bucket: BucketId) -> Result<VersionAudit, MetadataErr
         Some(last) => Some((last, row.number(14)?)),
         None => None,
     };
+    let last_modified_ms = row.number(8)?;
+    let oldest = match row.optional_small::<u64>(28)? {
+        Some(number) => Some((number, row.number(29)?)),
+        None => None,
+    };
+    // Where the oldest rows of the log were removed, versions that are older than what is left are
+    // taken for logged; where none is left, all of them.
+    let may_be_trimmed = match oldest {
+        None => true,
+        Some((number, at_ms)) => number > 1 && last_modified_ms <= at_ms,
+    };
     Ok(VersionAudit {
         uid: row.uuid(0)?,
         at: VersionCursor {
@@ -142,7 +158,7 @@ fn read_version(row: &Row, bucket: BucketId) -> Result<VersionAudit, MetadataErr
         is_marker: row.truth(5)?,
         size: row.number(6)?,
         etag: row.text(7)?,
-        last_modified_ms: row.number(8)?,
+        last_modified_ms,
         parts: row.optional_small(9)?,
         attributes: row.text(10)?,
         head,
@@ -151,6 +167,8 @@ fn read_version(row: &Row, bucket: BucketId) -> Result<VersionAudit, MetadataErr
         slices: span(row, 17)?,
         bad_slices: row.number(20)?,
         object_parts: span(row, 21)?,
+        lock: object_lock::read(row, 24),
+        is_logged: row.truth(27)? || may_be_trimmed,
     })
 }
 
@@ -399,194 +417,30 @@ pub(crate) async fn owners(
     Ok(owners)
 }
 
-/// Slices of which neither a version nor a part is the owner: the owners.
-pub(crate) async fn ownerless_slices(
+/// Versions that refer to a blob and are locked at `now_ms`. Governance locks too, whoever may
+/// bypass it.
+pub(crate) async fn locked_owners(
     tx: &mut Tx<'_>,
+    blob: &BlobId,
+    now_ms: u64,
     limit: usize,
-) -> Result<Vec<(uuid::Uuid, BlobId)>, MetadataError> {
+) -> Result<Vec<OwnerName>, MetadataError> {
     let rows = tx
         .fetch(
-            "SELECT s.owner, s.blob_id FROM slices s LEFT JOIN versions v ON v.uid = s.owner \
-             LEFT JOIN parts p ON p.uid = s.owner \
-             WHERE v.uid IS NULL AND p.uid IS NULL LIMIT $1",
-            values![limit],
-        )
-        .await?;
-    rows.iter()
-        .map(|row| Ok((row.uuid(0)?, row.blob(1)?)))
-        .collect()
-}
-
-/// Parts of objects that are no versions: the owners.
-pub(crate) async fn ownerless_parts(
-    tx: &mut Tx<'_>,
-    limit: usize,
-) -> Result<Vec<uuid::Uuid>, MetadataError> {
-    let rows = tx
-        .fetch(
-            "SELECT DISTINCT o.owner FROM object_parts o LEFT JOIN versions v ON v.uid = o.owner \
-             WHERE v.uid IS NULL LIMIT $1",
-            values![limit],
-        )
-        .await?;
-    rows.iter().map(|row| row.uuid(0)).collect()
-}
-
-/// Parts of uploads that are not open, or whose slices are not their bytes.
-pub(crate) async fn bad_parts(
-    tx: &mut Tx<'_>,
-    limit: usize,
-) -> Result<Vec<PartAudit>, MetadataError> {
-    let rows = tx
-        .fetch(
-            "SELECT found.upload_id, found.part_number, found.size, found.state, found.slices, \
-             found.bytes, found.gaps FROM (\
-             SELECT p.upload_id, p.part_number, p.size, u.state, \
-             (SELECT COUNT(*) FROM slices s WHERE s.owner = p.uid) AS slices, \
-             (SELECT CAST(COALESCE(SUM(s.len), 0) AS BIGINT) FROM slices s \
-             WHERE s.owner = p.uid) AS bytes, \
-             (SELECT COUNT(*) FROM slices s WHERE s.owner = p.uid AND s.start <> COALESCE(\
-             (SELECT q.start + q.len FROM slices q WHERE q.owner = s.owner AND q.start < s.start \
-             ORDER BY q.start DESC LIMIT 1), 0)) AS gaps \
-             FROM parts p LEFT JOIN uploads u ON u.upload_id = p.upload_id) AS found \
-             WHERE found.state IS NULL OR found.state <> 'open' OR found.bytes <> found.size \
-             OR found.gaps > 0 LIMIT $1",
-            values![limit],
+            "SELECT b.name, v.key, v.version_id FROM slices s JOIN versions v ON v.uid = s.owner \
+             LEFT JOIN buckets b ON b.bucket_id = v.bucket_id WHERE s.blob_id = $1 \
+             AND (COALESCE(v.legal_hold, 0) <> 0 OR COALESCE(v.retain_until_ms, 0) > $2) \
+             ORDER BY b.name, v.key, v.sequence LIMIT $3",
+            values![blob, now_ms, limit],
         )
         .await?;
     rows.iter()
         .map(|row| {
-            Ok(PartAudit {
-                upload: row.uuid(0)?,
-                part_number: row.number(1)?,
-                size: row.number(2)?,
-                state: row.optional_text(3)?,
-                slices: span(row, 4)?,
-            })
-        })
-        .collect()
-}
-
-/// Totals of buckets after one, told and counted, in one state.
-pub(crate) async fn usage(
-    tx: &mut Tx<'_>,
-    after: BucketId,
-    limit: usize,
-) -> Result<Vec<UsageAudit>, MetadataError> {
-    let rows = tx
-        .fetch(
-            "SELECT b.bucket_id, b.name, \
-             (SELECT CAST(COALESCE(SUM(t.versions), 0) AS BIGINT) FROM \
-             (SELECT bucket_id, versions FROM usage UNION ALL \
-             SELECT bucket_id, versions FROM usage_deltas) AS t WHERE t.bucket_id = b.bucket_id), \
-             (SELECT CAST(COALESCE(SUM(t.bytes), 0) AS BIGINT) FROM \
-             (SELECT bucket_id, bytes FROM usage UNION ALL \
-             SELECT bucket_id, bytes FROM usage_deltas) AS t WHERE t.bucket_id = b.bucket_id), \
-             (SELECT COUNT(*) FROM versions v WHERE v.bucket_id = b.bucket_id \
-             AND v.is_marker = 0), \
-             (SELECT CAST(COALESCE(SUM(v.size), 0) AS BIGINT) FROM versions v \
-             WHERE v.bucket_id = b.bucket_id AND v.is_marker = 0) \
-             FROM buckets b WHERE b.bucket_id > $1 ORDER BY b.bucket_id LIMIT $2",
-            values![after.0, limit],
-        )
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(UsageAudit {
-                bucket: BucketId(row.signed(0)?),
-                name: row.text(1)?,
-                told: (row.signed(2)?, row.signed(3)?),
-                counted: Usage {
-                    versions: row.number(4)?,
-                    bytes: row.number(5)?,
-                },
-            })
-        })
-        .collect()
-}
-
-/// Versions that no row of the change log says to have appeared: with their owner names.
-///
-/// Where the oldest rows of the log were removed, versions that are older than what is left are
-/// taken for logged; where none is left, all of them.
-pub(crate) async fn unlogged(
-    tx: &mut Tx<'_>,
-    limit: usize,
-) -> Result<Vec<(OwnerName, u64)>, MetadataError> {
-    let rows = tx
-        .fetch(
-            "SELECT b.name, v.key, v.version_id, v.sequence FROM versions v \
-             LEFT JOIN changes c ON c.bucket_id = v.bucket_id AND c.key = v.key \
-             AND c.sequence = v.sequence AND c.version_id = v.version_id \
-             AND c.kind = CASE WHEN v.is_marker = 1 THEN 'marker' ELSE 'put' END \
-             LEFT JOIN buckets b ON b.bucket_id = v.bucket_id \
-             WHERE c.change_number IS NULL AND NOT (\
-             COALESCE((SELECT MIN(f.change_number) FROM changes f), 2) > 1 \
-             AND v.last_modified_ms <= (SELECT f.at_ms FROM changes f \
-             ORDER BY f.change_number LIMIT 1)) LIMIT $1",
-            values![limit],
-        )
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let owner = OwnerName {
+            Ok(OwnerName {
                 bucket: row.optional_text(0)?,
                 key: row.bytes(1)?,
                 version_id: Some(row.text(2)?),
-            };
-            Ok((owner, row.number(3)?))
+            })
         })
         .collect()
-}
-
-/// Rows of the change log after one, that the versions or heads contradict; and the last number
-/// that was looked at, if there may be more.
-pub(crate) async fn contradicted(
-    tx: &mut Tx<'_>,
-    after: u64,
-    limit: usize,
-) -> Result<(Vec<ChangeAudit>, Option<u64>), MetadataError> {
-    let rows = tx
-        .fetch(
-            "SELECT c.change_number, c.bucket_id, c.key, c.sequence, c.kind, c.version_id, \
-             v.sequence, h.last_sequence FROM changes c \
-             LEFT JOIN versions v ON v.bucket_id = c.bucket_id AND v.key = c.key \
-             AND v.version_id = c.version_id \
-             LEFT JOIN heads h ON h.bucket_id = c.bucket_id AND h.key = c.key \
-             LEFT JOIN buckets b ON b.bucket_id = c.bucket_id \
-             WHERE c.change_number > $1 AND b.bucket_id IS NOT NULL \
-             ORDER BY c.change_number LIMIT $2",
-            values![after, limit],
-        )
-        .await?;
-    let mut last = None;
-    let mut bad = Vec::new();
-    for row in &rows {
-        let change = ChangeAudit {
-            number: row.number(0)?,
-            bucket: BucketId(row.signed(1)?),
-            key: row.bytes(2)?,
-            sequence: row.number(3)?,
-            kind: row.text(4)?,
-            version_id: row.text(5)?,
-            version_sequence: row.optional_small(6)?,
-            head_sequence: row.optional_small(7)?,
-        };
-        last = Some(change.number);
-        if change.is_contradicted() {
-            bad.push(change);
-        }
-    }
-    Ok((bad, last.filter(|_| rows.len() == limit)))
-}
-
-impl ChangeAudit {
-    /// Whether what is there now can't have come from this change and later ones.
-    fn is_contradicted(&self) -> bool {
-        let ahead_of_key = self.head_sequence.is_some_and(|last| self.sequence > last);
-        let still_older = self
-            .version_sequence
-            .is_some_and(|version| version < self.sequence);
-        ahead_of_key || (still_older && self.kind != "update")
-    }
 }

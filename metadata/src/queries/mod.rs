@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod audit;
+pub(crate) mod audit_rows;
 pub(crate) mod buckets;
 pub(crate) mod dead_letters;
 pub(crate) mod duty;

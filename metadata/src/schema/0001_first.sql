@@ -41,6 +41,19 @@ CREATE TABLE worker_orders (
     paused BIGINT NOT NULL CHECK (paused IN (0, 1))
 ){CLUSTERED};
 
+-- Who works at what only one process at a time may. `generation` is one higher with each taking. A
+-- worker's change locks its row FOR KEY SHARE and requires the generation that it took; taking locks
+-- it FOR UPDATE: so it waits for changes under way, and none of an older generation comes after.
+-- Renewing, which changes `until_ms` alone, holds up neither. Times are the database's.
+CREATE TABLE worker_leases (
+    name TEXT {BINARY} NOT NULL PRIMARY KEY,
+    generation BIGINT NOT NULL,
+    holder {BYTES} NOT NULL,
+    holder_name TEXT NOT NULL,
+    since_ms BIGINT NOT NULL,
+    until_ms BIGINT NOT NULL
+){CLUSTERED};
+
 -- A bucket's number is never used again, its name may be. Publishing locks the row FOR SHARE;
 -- deleting the bucket, switching its versioning and giving it other lifecycle rules lock it FOR
 -- UPDATE. `lifecycle_generation` names its lifecycle rules, 0 for none.
@@ -258,6 +271,7 @@ CREATE TABLE parts (
     checksum TEXT,
     PRIMARY KEY (upload_id, part_number)
 ){CLUSTERED};
+CREATE UNIQUE INDEX parts_by_uid ON parts (uid);
 
 -- What changed, written in the transaction that changed it. On PostgreSQL a reader takes only rows
 -- below the snapshot's xmin, because numbers are given before transactions end. `kind` is what
@@ -266,7 +280,8 @@ CREATE TABLE parts (
 -- the three where nobody asked (lifecycle). `transaction_id` is the writing transaction's, or that of an
 -- earlier change of the same key where that one's is higher: so a key's rows stand in the order of
 -- its sequence, and every row below xmin is there all the same. `notification` is its bucket's at
--- the time of the change.
+-- the time of the change. `removed_lock` (JSON) is what locked the version that was removed, or
+-- replaced, if anything ever did: an audit judges by it whether it might go.
 CREATE TABLE changes (
     change_number {IDENTITY},
     transaction_id BIGINT NOT NULL,
@@ -284,9 +299,12 @@ CREATE TABLE changes (
     source_address TEXT,
     request_id TEXT,
     notification BIGINT NOT NULL DEFAULT 0,
-    at_ms BIGINT NOT NULL
+    at_ms BIGINT NOT NULL,
+    removed_lock TEXT
 );
 CREATE UNIQUE INDEX changes_in_order ON changes (transaction_id, change_number);
+-- What the log says of a key: an audit reads it a page at a time.
+CREATE INDEX changes_by_key ON changes (bucket_id, key, sequence);
 
 -- Changes of totals, appended by requests so that no two of them touch one row, and folded into
 -- `usage` by a worker. `part_bytes`: parts of open uploads. A quota counts what is not folded, too.

@@ -19,7 +19,7 @@ use holdfast_types::{
 use super::judge::{self, Held, Judgement, Seen, Severity};
 use super::progress::Phase;
 use super::report::{Depth, Finding, Invariant};
-use super::{Run, VerifyError};
+use super::{OWNERS, Run, VerifyError, concerned};
 
 /// Where the walk over one drive's fragments is.
 struct Cursor {
@@ -218,6 +218,25 @@ impl Run<'_> {
             Some(_) => self.concerned(blob).await?,
             None => Vec::new(),
         };
+        let is_lost = |judgement: &Judgement| {
+            (judgement.invariant, judgement.severity) == (Invariant::I1, Severity::Broken)
+        };
+        if judged.iter().any(is_lost) {
+            let now_ms = self.of.clock.now_ms();
+            let metadata = &self.of.metadata;
+            let locked = metadata.audit_locked_owners(blob, now_ms, OWNERS).await?;
+            if !locked.is_empty() {
+                let finding = Finding {
+                    invariant: Invariant::I17,
+                    what: "what is locked can't be read".to_owned(),
+                    objects: locked.iter().map(concerned).collect(),
+                    blob: Some(blob.to_string()),
+                    drive: None,
+                    fragment: None,
+                };
+                self.add(Severity::Broken, finding);
+            }
+        }
         for judgement in judged {
             let fragment = judgement
                 .generation_index

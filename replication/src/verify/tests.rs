@@ -15,6 +15,8 @@ use sqlx::Connection as _;
 use super::*;
 use crate::testing::{HOUR_MS, World, layout};
 
+mod locks;
+
 const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// A bucket with a single PUT, a copy of it, an object of three parts, an upload that is open, an
@@ -213,6 +215,7 @@ async fn a_sound_store_is_told_to_be_whole() {
             assert!(report.is_whole(), "{depth:?}: {report:#?}");
             assert_eq!(report.looked.versions, 7, "{depth:?}");
             assert_eq!(report.looked.blobs, 9, "{depth:?}");
+            assert_eq!(report.looked.changes, 9, "{depth:?}");
             let hashed = if depth == Depth::Deep { 6 } else { 0 };
             assert_eq!(report.looked.hashed, hashed, "{depth:?}");
         }
@@ -244,9 +247,46 @@ const ROWS_BROKEN: &[(&[&str], Invariant, &str)] = &[
         "the version is still that of",
     ),
     (
+        &["DELETE FROM changes WHERE kind = 'delete' AND key = CAST('gone' AS BLOB)"],
+        Invariant::I12,
+        "no row says that it went",
+    ),
+    (
         &["UPDATE usage_deltas SET bytes = bytes + 1 WHERE delta_number = 1"],
         Invariant::Rows,
         "is said to have",
+    ),
+    (
+        &["UPDATE usage_deltas SET versions = versions - 1 WHERE delta_number = 1"],
+        Invariant::Rows,
+        "is said to have",
+    ),
+    (
+        &["UPDATE usage_deltas SET part_bytes = part_bytes + 1 WHERE part_bytes = 20000"],
+        Invariant::Rows,
+        "and 20001 bytes of parts, and has",
+    ),
+    (
+        &[
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10001) \
+          INSERT INTO dead_letters (webhook, transaction_id, change_number, bucket_name, key, \
+          event, body, reason, at_ms) SELECT 'hook', 0, i, 'films', X'61', 'e', '{}', 'no', 0 FROM n",
+        ],
+        Invariant::I21,
+        "the dead letters of webhook hook: 10001 rows, above the limit of 10000",
+    ),
+    (
+        &[
+            "UPDATE changes SET change_number = change_number + 20000000 \
+          WHERE change_number = (SELECT MAX(change_number) FROM changes)",
+        ],
+        Invariant::I21,
+        "the change log: 20000",
+    ),
+    (
+        &["UPDATE versions SET lock_mode = 'strict' WHERE key = CAST('copy' AS BLOB)"],
+        Invariant::Rows,
+        "its lock can't be read",
     ),
     (
         &[

@@ -1,15 +1,42 @@
 //! What the rows of a version must agree on with one another.
 
 use holdfast_metadata::audit::VersionAudit;
+use holdfast_metadata::model::{Bypass, VersionLock};
 
 use super::report::Invariant;
 
 /// All that is wrong with a version's rows. They are of one snapshot.
-pub(super) fn judge(version: &VersionAudit) -> Vec<(Invariant, String)> {
+pub(super) fn judge(version: &VersionAudit, now_ms: u64) -> Vec<(Invariant, String)> {
     let mut wrong = Vec::new();
     key(version, &mut wrong);
     bytes(version, &mut wrong);
+    lock(version, now_ms, &mut wrong);
+    if !version.is_logged {
+        let sequence = version.at.sequence;
+        let what = format!("the change log does not say that it appeared as {sequence}");
+        wrong.push((Invariant::I12, what));
+    }
     wrong
+}
+
+/// Whether the version may not go now, whoever asks.
+pub(super) fn is_locked(version: &VersionAudit, now_ms: u64) -> bool {
+    version.lock.is_locked(now_ms, Bypass::No)
+}
+
+/// What is locked must have its bytes.
+fn lock(version: &VersionAudit, now_ms: u64, wrong: &mut Vec<(Invariant, String)>) {
+    if version.lock == VersionLock::Unreadable {
+        rows(
+            wrong,
+            "its lock can't be read: it counts as locked for ever",
+        );
+    }
+    let has_bytes = version.slices.fills(version.size) && version.bad_slices == 0;
+    if is_locked(version, now_ms) && !version.is_marker && !has_bytes {
+        let what = "it is locked, and not all of its bytes are there".to_owned();
+        wrong.push((Invariant::I17, what));
+    }
 }
 
 fn rows(wrong: &mut Vec<(Invariant, String)>, what: impl Into<String>) {
