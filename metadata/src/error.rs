@@ -60,6 +60,10 @@ pub enum MetadataError {
     /// client may retry, with new bytes.
     #[error("the attempt was fenced off before it was published")]
     Fenced,
+    /// Stop working: the lease that the change was made under is another's by now, or nobody's.
+    /// Nothing was changed.
+    #[error("the lease of {0} is lost")]
+    LeaseLost(String),
     /// Wrap the data key by the newest master key and try again: the one that wraps it was retired.
     #[error("the master key was retired")]
     KeyRetired,

@@ -9,10 +9,12 @@ use holdfast_types::{Clock, Region};
 use serde::{Deserialize, Serialize};
 
 use crate::command::GARBAGE_GRACE;
+use crate::commands::leases::Fenced;
 use crate::drive_numbers::{DriveNumbers, UnknownNumber};
 use crate::engine::{Apply, Engine, Surroundings};
 use crate::error::{MetadataError, OpenError};
 use crate::hook::StatementHook;
+use crate::lease::Fence;
 use crate::lifecycle::LifecycleDay;
 use crate::model::{BlobPlacement, Upload};
 use crate::queries::placements;
@@ -100,6 +102,8 @@ type Result<T, E = MetadataError> = std::result::Result<T, E>;
 #[derive(Clone)]
 pub struct Metadata {
     inner: Arc<Inner>,
+    /// What every command of this handle is under.
+    fence: Option<Fence>,
 }
 
 struct Inner {
@@ -160,6 +164,7 @@ impl Metadata {
                 drives,
                 rules,
             }),
+            fence: None,
         };
         // Saves the first requests a query. Where it fails they ask again.
         if let Err(error) = metadata.learn_drives().await {
@@ -183,7 +188,10 @@ impl Metadata {
     }
 
     async fn run<C: Apply>(&self, command: C) -> Result<C::Outcome> {
-        self.inner.engine.run(command).await
+        match &self.fence {
+            None => self.inner.engine.run(command).await,
+            Some(fence) => self.inner.engine.run(Fenced::new(fence, command)?).await,
+        }
     }
 }
 
@@ -203,6 +211,7 @@ mod duty;
 mod housekeeping;
 mod inventory;
 mod journal;
+mod leases;
 mod lifecycle;
 mod notifications;
 mod objects;

@@ -17,6 +17,7 @@ pub mod hook;
 pub mod image;
 pub mod inventory;
 pub mod journal;
+pub mod lease;
 pub mod lifecycle;
 pub mod model;
 pub mod notification;

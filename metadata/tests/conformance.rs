@@ -51,6 +51,8 @@ mod journal;
 mod journal_holders;
 #[path = "conformance/kill.rs"]
 mod kill;
+#[path = "conformance/leases.rs"]
+mod leases;
 #[path = "conformance/lifecycle.rs"]
 mod lifecycle;
 #[path = "conformance/lifecycle_interleaving.rs"]

@@ -140,6 +140,11 @@ impl Worker for Census {
         "census"
     }
 
+    /// It changes nothing, and each process shows what it counted.
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        None
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let mut pass = match self.pass.take() {
             Some(pass) => pass,

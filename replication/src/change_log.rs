@@ -50,6 +50,10 @@ impl Worker for LogTrimmer {
         "change-log"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let trimmed = self.metadata.trim_changes(self.bounds, STEP).await?;
         self.passed += trimmed.passed;

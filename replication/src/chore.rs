@@ -65,6 +65,10 @@ impl Worker for Chore {
         }
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let done = match self.kind {
             Kind::ExpireUploads => self.metadata.expire_uploads(STEP).await?,

@@ -282,6 +282,10 @@ impl Worker for Drainer {
         "drain"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.mover.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let wanted = self.wanted().await?;
         if wanted != self.drives {

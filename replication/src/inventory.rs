@@ -316,6 +316,10 @@ impl Worker for Inventory {
         "inventory"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let mut cycle = match self.cycle.take() {
             Some(cycle) => cycle,

@@ -137,6 +137,10 @@ impl Worker for Lifecycle {
         "lifecycle"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         self.compare_days().await?;
         let looked = self.look().await?;

@@ -124,6 +124,10 @@ impl Worker for LostDrives {
         "lost-drives"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let lost = self.look().await?;
         if self.walk.is_some() && lost != self.lost {

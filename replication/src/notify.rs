@@ -139,6 +139,15 @@ impl Worker for Notifier {
         "webhooks"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
+    /// Ends all deliveries: whoever has the lease goes on from the durable places in the log.
+    fn lease_lost(&mut self) {
+        self.running.clear();
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let webhooks = self.metadata.webhooks().await?;
         let is_there = |number: &u64| webhooks.iter().any(|one| one.number == *number);

@@ -139,6 +139,10 @@ impl Worker for ParitySampler {
         "parity-check"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         if self.after.is_none() && self.chosen.is_empty() {
             self.began = tokio::time::Instant::now();

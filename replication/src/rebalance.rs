@@ -322,6 +322,10 @@ impl Worker for Rebalancer {
         "rebalance"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.mover.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let now = self.drives_now();
         if now.keys().ne(self.drives.keys()) {

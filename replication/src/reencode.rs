@@ -257,6 +257,10 @@ impl Worker for Reencoder {
         "re-encode"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         if !self.activate().await? {
             self.handle.at(None);

@@ -290,6 +290,10 @@ impl Worker for Repairer {
         "repair"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let now = self.states_now();
         if now != self.states {

@@ -74,6 +74,10 @@ impl Worker for Rewrapper {
         "rewrap"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let page = self.next_page().await?;
         let Some(last) = page.last() else {

@@ -3,6 +3,7 @@
 //!
 //! A step is never cancelled: on stop the runner lets each worker finish the step it is in. One that
 //! panics has failed like any other: a repair that has silently ended would be worse than a defect.
+//! A worker that only one process at a time may run begins no step without its lease.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -10,17 +11,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
+use holdfast_metadata::MetadataError;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::lease::Leases;
 use crate::worker::{Progress, WorkError, Worker, pause_after};
 
 mod forecast;
 mod table;
+mod tenure;
 
 use self::forecast::Forecast;
-pub use self::table::{Orders, WorkerState, WorkerStatus, WorkerTable};
+pub use self::table::{LeaseStatus, Orders, WorkerState, WorkerStatus, WorkerTable};
+use self::tenure::{Tenure, Turn};
 
 /// The workers of this process. Cheap to clone: all clones are one set.
 #[derive(Debug, Clone, Default)]
@@ -31,26 +36,48 @@ struct Running {
     tasks: Mutex<JoinSet<()>>,
     stop: CancellationToken,
     table: WorkerTable,
+    leases: Option<(Leases, AbortHandle)>,
 }
 
 impl Workers {
-    /// No workers yet.
+    /// No workers yet, and no leases: what is started is run, whoever else runs it.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// No workers yet; what only one process at a time may run is run under its lease. Must be
+    /// called within a tokio runtime.
+    #[must_use]
+    pub fn leased(leases: Leases) -> Self {
+        let table = WorkerTable::default();
+        let keeper = tokio::spawn(tenure::keep(leases.clone(), table.clone())).abort_handle();
+        Self(Arc::new(Running {
+            table,
+            leases: Some((leases, keeper)),
+            ..Running::default()
+        }))
+    }
+
     /// Starts a worker. Must be called within a tokio runtime. The token ends this one alone, after
     /// the step that it is in; it is then no longer shown.
-    pub fn start(&self, worker: impl Worker) -> CancellationToken {
+    pub fn start(&self, mut worker: impl Worker) -> CancellationToken {
         let table = self.0.table.clone();
         let (row, nudge) = table.add(&worker);
+        let leases = self.0.leases.as_ref().map(|(leases, _)| leases);
+        let tenure = Tenure::new(leases, &mut worker);
         let (all, own) = (self.0.stop.clone(), self.0.stop.child_token());
         let ended = own.clone();
         let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
-            run(worker, &ended, &nudge, &table, row).await;
+            let seat = Seat {
+                stop: &ended,
+                nudge: &nudge,
+                table: &table,
+                row,
+            };
+            run(worker, tenure, &seat).await;
             if all.is_cancelled() {
                 table.change(row, |status| status.state = WorkerState::Stopped);
             } else {
@@ -75,21 +102,39 @@ impl Workers {
         let all = async { while tasks.join_next().await.is_some() {} };
         let finished = tokio::time::timeout(deadline, all).await.is_ok();
         tasks.abort_all();
+        if let Some((leases, keeper)) = &self.0.leases {
+            keeper.abort();
+            // What was cut short may still be at its drives: its leases end in their time.
+            if finished {
+                leases.end().await;
+            }
+        }
         finished
     }
 }
 
-async fn run<W: Worker>(
-    mut worker: W,
-    stop: &CancellationToken,
-    nudge: &Notify,
-    table: &WorkerTable,
+/// Where a worker is run.
+struct Seat<'a> {
+    stop: &'a CancellationToken,
+    nudge: &'a Notify,
+    table: &'a WorkerTable,
     row: u64,
-) {
+}
+
+async fn run<W: Worker>(mut worker: W, mut tenure: Option<Tenure>, seat: &Seat<'_>) {
+    let Seat {
+        stop,
+        nudge,
+        table,
+        row,
+    } = *seat;
     let (mut failures, mut is_paused) = (0, false);
     let mut forecast = Forecast::default();
     let (name, usual_pace) = (worker.name(), worker.usual_pace());
     while !stop.is_cancelled() {
+        if let Some(tenure) = &mut tenure {
+            tenure.notice(&mut worker, seat);
+        }
         let orders = table.orders(name);
         if orders.paused != is_paused {
             is_paused = orders.paused;
@@ -101,8 +146,26 @@ async fn run<W: Worker>(
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = nudge.notified() => {}
+                () = tenure::lost(tenure.as_ref()) => {}
             }
             continue;
+        }
+        if let Some(tenure) = &mut tenure {
+            match tenure.turn(&mut worker, seat).await {
+                Turn::Ours => {}
+                Turn::Theirs(ask_again) => {
+                    forecast = Forecast::default();
+                    failures = 0;
+                    rest(stop, Some(nudge), ask_again).await;
+                    continue;
+                }
+                Turn::Unknown(error) => {
+                    failures += 1;
+                    fail(&error.into(), name, failures, seat);
+                    rest(stop, Some(nudge), pause_after(failures)).await;
+                    continue;
+                }
+            }
         }
         worker.set_pace(orders.pace_percent(usual_pace));
         let began = Instant::now();
@@ -135,23 +198,25 @@ async fn run<W: Worker>(
                             () = stop.cancelled() => {}
                             () = nudge.notified() => {}
                             () = worker.wait() => {}
+                            () = tenure::lost(tenure.as_ref()) => {}
                         }
                     }
                 }
             }
+            // No failure: the next turn says who has it.
+            Err(WorkError::Metadata(MetadataError::LeaseLost(_))) if tenure.is_some() => {
+                if let Some(tenure) = &mut tenure {
+                    tenure.give_up(&mut worker);
+                }
+            }
             Err(error) => {
                 failures += 1;
-                let pause = pause_after(failures);
-                report(name, &error, failures, pause);
                 table.change(row, |status| {
-                    status.state = WorkerState::Failing;
                     status.doing = doing;
                     status.advance = advance;
-                    status.eta = None;
-                    status.errors += 1;
-                    status.last_error = Some(error.to_string());
                 });
-                rest(stop, Some(nudge), pause).await;
+                fail(&error, name, failures, seat);
+                rest(stop, Some(nudge), pause_after(failures)).await;
             }
         }
     }
@@ -162,6 +227,17 @@ fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "it says nothing".to_owned())
+}
+
+/// Tells of failure number `failures`.
+fn fail(error: &WorkError, name: &'static str, failures: u32, seat: &Seat<'_>) {
+    report(name, error, failures, pause_after(failures));
+    seat.table.change(seat.row, |status| {
+        status.state = WorkerState::Failing;
+        status.eta = None;
+        status.errors += 1;
+        status.last_error = Some(error.to_string());
+    });
 }
 
 /// Once when it begins to fail, then each time the pause is at its longest.
@@ -207,7 +283,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use async_trait::async_trait;
-    use holdfast_metadata::MetadataError;
+    use holdfast_metadata::{Metadata, MetadataError};
 
     use super::*;
 
@@ -220,6 +296,10 @@ mod tests {
     impl Worker for Scripted {
         fn name(&self) -> &'static str {
             "scripted"
+        }
+
+        fn leased(&mut self) -> Option<&mut Metadata> {
+            None
         }
 
         async fn work(&mut self) -> Result<Progress, WorkError> {
@@ -267,6 +347,7 @@ mod tests {
                 errors: 2,
                 last_error: None,
                 pace_percent: 50,
+                lease: None,
             }]
         );
         assert!(table.set_pace("scripted", 200));
@@ -288,6 +369,10 @@ mod tests {
     impl Worker for OneOfSome {
         fn name(&self) -> &'static str {
             "some"
+        }
+
+        fn leased(&mut self) -> Option<&mut Metadata> {
+            None
         }
 
         fn subject(&self) -> Option<String> {
@@ -492,6 +577,10 @@ mod tests {
     impl Worker for Slow {
         fn name(&self) -> &'static str {
             "slow"
+        }
+
+        fn leased(&mut self) -> Option<&mut Metadata> {
+            None
         }
 
         async fn work(&mut self) -> Result<Progress, WorkError> {

@@ -249,6 +249,10 @@ impl Worker for Sampler {
         "sample"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let due = self.metadata.due_samples(1).await?;
         let pending = self.metadata.pending_samples().await?;

@@ -95,6 +95,10 @@ impl Worker for Sweeper {
         "sweep"
     }
 
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        Some(&mut self.metadata)
+    }
+
     async fn work(&mut self) -> Result<Progress, WorkError> {
         let due = self
             .metadata

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use holdfast_metadata::MetadataError;
+use holdfast_metadata::{Metadata, MetadataError};
 
 /// Whether there is more to do at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,15 @@ pub trait Worker: Send + 'static {
 
     /// Returns when there may be more to do. Dropped half-way when the process stops.
     async fn wait(&mut self);
+
+    /// The handle through which it changes the metadata, where only one process at a time may run it:
+    /// the runner puts it under the worker's lease, anew with each term. `None` says that every
+    /// process may run it at once.
+    fn leased(&mut self) -> Option<&mut Metadata>;
+
+    /// Told between two steps that the lease was lost: lets go of what works beside its steps.
+    /// Another may have worked since, when the next step comes.
+    fn lease_lost(&mut self) {}
 
     /// What it has done or is doing, in words for an operator.
     fn doing(&self) -> String;

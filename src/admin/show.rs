@@ -369,6 +369,7 @@ mod tests {
                 pace_percent: 50,
                 errors: 1,
                 last_error: Some("metadata away".to_owned()),
+                lease: None,
             }],
         };
         let text = status(&view);

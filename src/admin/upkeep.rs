@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -238,7 +238,9 @@ impl Admin {
 
 /// `admin worker list`.
 fn workers(view: &WorkersView) -> String {
-    let mut table = headed(&["WORKER", "STATE", "PACE", "PROGRESS", "ETA", "DOING"]);
+    let mut table = headed(&[
+        "WORKER", "STATE", "PACE", "PROGRESS", "ETA", "RUN BY", "DOING",
+    ]);
     for worker in &view.workers {
         let progress = worker.progress.as_ref();
         table.add_row([
@@ -247,10 +249,30 @@ fn workers(view: &WorkersView) -> String {
             number(format!("{} %", worker.pace_percent)),
             number(progress.map_or_else(String::new, percent)),
             number(progress.map_or_else(String::new, eta)),
+            Cell::new(run_by(worker)),
             Cell::new(doing(worker)),
         ]);
     }
     format!("{table}\n")
+}
+
+/// Which process runs it, and for how long; nothing where every process may.
+fn run_by(worker: &WorkerView) -> String {
+    match &worker.lease {
+        Some(lease) => {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            let seconds = now.as_secs().saturating_sub(lease.since_ms / 1000);
+            let who = if lease.here {
+                "this one"
+            } else {
+                &lease.holder
+            };
+            format!("{who}, for {}", duration(seconds))
+        }
+        None => String::new(),
+    }
 }
 
 fn doing(worker: &WorkerView) -> String {

@@ -9,7 +9,7 @@ use holdfast_erasure::Blobs;
 use holdfast_metadata::Metadata;
 use holdfast_metadata::drives::DriveDuty;
 use holdfast_replication::{
-    Census, Chore, DrainHandle, Drainer, EventFacts, Inventory, InventoryReport, Lifecycle,
+    Census, Chore, DrainHandle, Drainer, EventFacts, Inventory, InventoryReport, Leases, Lifecycle,
     LifecycleReport, LogTrimmer, LostDrives, Notifier, ParityReport, ParitySampler, Patience,
     RebalanceHandle, Rebalancer, ReencodeHandle, Reencoder, RepairHandle, Repairer, Rewrapper,
     Risk, SampleReport, Sampler, Sweeper, WebhookBoard, WorkerConfig, Workers,
@@ -71,7 +71,8 @@ impl Background {
         for record in metadata.drive_records().await? {
             store.set_draining(record.id, record.duty == DriveDuty::Draining);
         }
-        let workers = Workers::new();
+        let leases = Leases::new(metadata.clone(), this_process());
+        let workers = Workers::leased(leases);
         remember_orders(&metadata, &workers.table()).await?;
 
         let (repairer, repair) = Repairer::new(
@@ -183,5 +184,14 @@ impl Background {
             keeper,
             webhooks,
         })
+    }
+}
+
+/// Which process this is, for an operator who sees several.
+fn this_process() -> String {
+    let pid = std::process::id();
+    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(host) => format!("process {pid} on {}", host.trim()),
+        Err(_) => format!("process {pid}"),
     }
 }

@@ -41,6 +41,11 @@ impl Worker for DriveScrub {
         "scrub"
     }
 
+    /// A drive is one process's, which has it locked.
+    fn leased(&mut self) -> Option<&mut Metadata> {
+        None
+    }
+
     fn subject(&self) -> Option<String> {
         Some(self.scrub.place())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use holdfast_gateway::admin::view::{
-    AddedView, DrainView, OwedView, ProgressView, RemovedView, RepairView, WorkerView,
+    AddedView, DrainView, LeaseView, OwedView, ProgressView, RemovedView, RepairView, WorkerView,
 };
 use holdfast_gateway::admin::{Leaving, NotDone, Upkeep, WorkerOrder};
 use holdfast_metadata::Metadata;
@@ -72,6 +72,11 @@ pub(crate) fn worker_view(worker: WorkerStatus) -> WorkerView {
         pace_percent: worker.pace_percent,
         errors: worker.errors,
         last_error: worker.last_error,
+        lease: worker.lease.map(|lease| LeaseView {
+            holder: lease.holder,
+            here: lease.is_ours,
+            since_ms: lease.since_ms,
+        }),
     }
 }
 

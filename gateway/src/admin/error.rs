@@ -93,6 +93,7 @@ impl From<MetadataError> for AdminError {
             MetadataError::Unavailable(_)
             | MetadataError::OutcomeUnknown(_)
             | MetadataError::Fenced
+            | MetadataError::LeaseLost(_)
             | MetadataError::KeyRetired
             | MetadataError::SourceChanged => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -25,8 +25,8 @@ pub use self::policies::{
     PolicyCheckView, ReencodeView, ReencodesView, RuleView, StartReencode,
 };
 pub use self::upkeep::{
-    AddDrive, AddedView, DoneView, DrainView, OwedView, ProgressView, RemovedView, RepairView,
-    SetPace, StakeView, WorkerView, WorkersView,
+    AddDrive, AddedView, DoneView, DrainView, LeaseView, OwedView, ProgressView, RemovedView,
+    RepairView, SetPace, StakeView, WorkerView, WorkersView,
 };
 
 pub use self::verify::{BeginVerify, VerifyDepth, VerifyState, VerifyView};

@@ -119,6 +119,7 @@ impl<'a> Target<'a> {
             }
             MetadataError::NotFound(_)
             | MetadataError::Exists(_)
+            | MetadataError::LeaseLost(_)
             | MetadataError::Database(_)
             | MetadataError::Corrupt(_) => S3Error::internal(error),
         }

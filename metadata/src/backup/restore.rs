@@ -107,10 +107,15 @@ pub async fn restore(request: Restore) -> Result<Restored, RestoreError> {
     }
 }
 
+/// The epoch of the restored metadata.
+fn new_epoch(info: &ImageInfo, above: u64) -> u64 {
+    above.max(info.epoch) + 1
+}
+
 /// What a restored metadata says beside the backup's rows.
 fn marks(info: &ImageInfo, group: u64, above: u64, now_ms: u64) -> [(&'static str, String); 3] {
     let position = Position {
-        epoch: above.max(info.epoch) + 1,
+        epoch: new_epoch(info, above),
         group: group + 1,
         mark: Uuid::now_v7(),
     };
@@ -136,6 +141,12 @@ const NEW_LOG: [&str; 4] = [
     "UPDATE changes SET transaction_id = 0 WHERE transaction_id <> 0",
     "UPDATE heads SET last_transaction = 0 WHERE last_transaction <> 0",
 ];
+
+/// Nobody has the leases that were held when the backup was taken; and who held one of the database
+/// that is replaced, and lives yet, must not find its generation here one day. `$1` is the epoch,
+/// which no other database of this cluster has.
+const NEW_LEASES: &str = "UPDATE worker_leases SET until_ms = 0, \
+                          generation = $1 * 4294967296 + generation % 4294967296";
 
 async fn into_sqlite(
     image: ImageReader,
@@ -172,6 +183,10 @@ async fn into_sqlite(
     for sql in NEW_LOG {
         sqlx::query(sql).execute(&mut *transaction).await?;
     }
+    sqlx::query(NEW_LEASES)
+        .bind(new_epoch(&info, above).cast_signed())
+        .execute(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     let epoch = Position::of_sqlite(&mut connection).await?.epoch;
     connection.close().await?;
@@ -234,6 +249,10 @@ async fn into_postgres(
     for sql in NEW_LOG {
         sqlx::query(sql).execute(&mut *transaction).await?;
     }
+    sqlx::query(NEW_LEASES)
+        .bind(new_epoch(&info, above).cast_signed())
+        .execute(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     let epoch = Position::of_postgres(&mut connection).await?.epoch;
     connection.close().await?;

@@ -19,6 +19,7 @@ pub(crate) mod drop_bytes;
 pub(crate) mod duty;
 pub(crate) mod expiry;
 pub(crate) mod fold;
+pub(crate) mod leases;
 pub(crate) mod lifecycle;
 pub(crate) mod multipart;
 pub(crate) mod note_stray;

@@ -95,7 +95,7 @@ impl Apply for TakeJob {
     type Outcome = Option<ReencodeJob>;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Option<ReencodeJob>, MetadataError> {
-        let now_ms = tx.now_ms();
+        let now_ms = tx.database_now_ms().await?;
         let until_ms = now_ms.saturating_add(self.lease_ms);
         let row = tx
             .fetch_one(
@@ -138,6 +138,7 @@ impl Apply for SaveJob {
             return Ok(None);
         };
         let now_ms = tx.now_ms();
+        let until_ms = tx.database_now_ms().await?.saturating_add(self.lease_ms);
         let told = job_state(&row.text(0)?)?;
         // What was cancelled meanwhile stays so, with its counts as they are at the end.
         let (state, ended_ms) = match told {
@@ -157,7 +158,7 @@ impl Apply for SaveJob {
                 state.as_str(),
                 state.is_open(),
                 ended_ms,
-                now_ms.saturating_add(self.lease_ms)
+                until_ms
             ],
         )
         .await?;

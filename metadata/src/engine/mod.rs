@@ -55,6 +55,7 @@ impl Surroundings {
             Arc::clone(&self.rules),
         )
         .sampling(self.samples)
+        .by_clock(self.clock.is_set())
     }
 }
 
@@ -108,6 +109,11 @@ impl Engine {
             Self::Sqlite(engine) => engine.snapshot().await,
             Self::Postgres(engine) => engine.snapshot().await,
         }
+    }
+
+    /// Whether the database is this process's alone.
+    pub(crate) const fn is_embedded(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
     }
 
     /// What time it is.

@@ -9,6 +9,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod duty;
 pub(crate) mod horizon;
 pub(crate) mod housekeeping;
+pub(crate) mod leases;
 pub(crate) mod lifecycle;
 pub(crate) mod listing;
 pub(crate) mod notifications;

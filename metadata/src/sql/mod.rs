@@ -41,6 +41,7 @@ impl Dialect {
             Self::Sqlite => sql
                 .strip_suffix(" FOR UPDATE")
                 .or_else(|| sql.strip_suffix(" FOR SHARE"))
+                .or_else(|| sql.strip_suffix(" FOR KEY SHARE"))
                 .unwrap_or(sql),
         }
     }
@@ -72,6 +73,7 @@ pub(crate) struct Tx<'c> {
     garbage_grace_ms: u64,
     rules: Arc<RuleCache>,
     samples: Option<SampleRule>,
+    clock_is_set: bool,
     rows_visited: u64,
 }
 
@@ -93,6 +95,7 @@ impl<'c> Tx<'c> {
             garbage_grace_ms,
             rules,
             samples: None,
+            clock_is_set: false,
             rows_visited: 0,
         }
     }
@@ -100,6 +103,12 @@ impl<'c> Tx<'c> {
     /// The same, which chooses writes to be read again by a rule.
     pub(crate) const fn sampling(mut self, rule: SampleRule) -> Self {
         self.samples = Some(rule);
+        self
+    }
+
+    /// The same; `is_set` if its time comes from a clock that is set by hand.
+    pub(crate) const fn by_clock(mut self, is_set: bool) -> Self {
+        self.clock_is_set = is_set;
         self
     }
 
@@ -122,6 +131,22 @@ impl<'c> Tx<'c> {
     /// The time of this attempt, in milliseconds since 1970.
     pub(crate) const fn now_ms(&self) -> u64 {
         self.now_ms
+    }
+
+    /// What time it is by the clock of the database, which all processes share: for what they must
+    /// agree on. Not the transaction's: it goes on while a lock is waited for.
+    pub(crate) async fn database_now_ms(&mut self) -> Result<u64, MetadataError> {
+        if self.clock_is_set || self.dialect() == Dialect::Sqlite {
+            return Ok(self.now_ms);
+        }
+        let row = self
+            .fetch_one(
+                "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+                values![],
+            )
+            .await?;
+        row.ok_or_else(|| MetadataError::Corrupt("the database has no time".to_owned()))?
+            .number(0)
     }
 
     /// When bytes that are let go now may leave their drives.
@@ -266,6 +291,8 @@ mod tests {
     fn sqlite_gets_no_locking_clause() {
         let sql = "SELECT 1 FROM heads FOR UPDATE";
         assert_eq!(Dialect::Sqlite.statement(sql), "SELECT 1 FROM heads");
+        let weaker = "SELECT 1 FROM heads FOR KEY SHARE";
+        assert_eq!(Dialect::Sqlite.statement(weaker), "SELECT 1 FROM heads");
         assert_eq!(Dialect::Postgres.statement(sql), sql);
     }
 }

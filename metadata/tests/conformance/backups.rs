@@ -10,6 +10,7 @@ use std::time::Duration;
 use holdfast_metadata::backup::{Restore, RestoreError, RestoreInto, Restored, restore};
 use holdfast_metadata::command::SweepOutcome;
 use holdfast_metadata::journal::{Permission, RecoverError};
+use holdfast_metadata::lease::{LeaseAnswer, TakeLease};
 use holdfast_metadata::{Metadata, MetadataConfig};
 use holdfast_types::{ClusterId, SystemClock};
 
@@ -127,6 +128,38 @@ fn a_backup_goes_from_sqlite_to_postgres_and_back_row_by_row() {
         assert_eq!(rows(&metadata).await, after);
         metadata.create_bucket("d", "standard", None).await.unwrap();
         metadata.close().await;
+    });
+}
+
+#[test]
+fn a_restore_frees_all_leases_and_gives_none_of_the_old_generations() {
+    runtime().block_on(async {
+        let store = Journaled::new(3, 1).await;
+        let take = |holder: u128, term_ms| TakeLease {
+            name: "sweep".to_owned(),
+            holder: uuid::Uuid::from_u128(holder),
+            holder_name: "a process".to_owned(),
+            kept: None,
+            term_ms,
+        };
+        let metadata = &store.world.metadata;
+        metadata.take_lease(take(1, u64::MAX >> 2)).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = backed_up(metadata, folder.path().join("1")).await;
+        for epoch in [2, 3] {
+            let anew = folder.path().join(format!("{epoch}.db"));
+            let restored = restored(&file, RestoreInto::Sqlite(anew.clone())).await;
+            assert_eq!(restored.unwrap().epoch, epoch);
+            let metadata = opened(format!("sqlite:{}", anew.display())).await;
+            assert_eq!(metadata.worker_leases().await.unwrap()[0].left_ms, 0);
+            let taken = metadata.take_lease(take(2, 1000)).await.unwrap();
+            let LeaseAnswer::Ours { generation, .. } = taken else {
+                panic!("{taken:?}");
+            };
+            assert_eq!(generation, (epoch << 32) + epoch);
+            file = backed_up(&metadata, folder.path().join(format!("{epoch}"))).await;
+            metadata.close().await;
+        }
     });
 }
 

@@ -7,6 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     fn now_ms(&self) -> u64;
+
+    /// Whether it shows what somebody set it to. Such a clock is everybody's; of others there are as
+    /// many as machines, and what these must agree on goes by a clock that they share.
+    fn is_set(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock.
@@ -46,5 +52,9 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now_ms(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
+    }
+
+    fn is_set(&self) -> bool {
+        true
     }
 }

@@ -245,6 +245,10 @@ impl<L: Log, T: Target> Delivery<L, T> {
 
     fn next_at(&self) -> Instant {
         let now = Instant::now();
+        if !self.log.may_post() {
+            // Until the lease is renewed, or this is ended.
+            return now + READ_EVERY;
+        }
         let mut next = self.look_at;
         if !self.is_paused() && !self.message.under_way {
             next = next.min(self.message.look_at);
@@ -320,6 +324,9 @@ impl<L: Log, T: Target> Delivery<L, T> {
     /// Posts what may be posted.
     fn post(&mut self) {
         let now = Instant::now();
+        if !self.log.may_post() {
+            return;
+        }
         while self.under_way < self.limit(now) {
             let Some((slot, event)) = self.window.take(now) else {
                 return;
@@ -443,7 +450,11 @@ impl<L: Log, T: Target> Delivery<L, T> {
 
     async fn look_at_messages(&mut self) -> Result<(), MetadataError> {
         let now = Instant::now();
-        if self.is_paused() || self.message.under_way || now < self.message.look_at {
+        if self.is_paused()
+            || self.message.under_way
+            || now < self.message.look_at
+            || !self.log.may_post()
+        {
             return Ok(());
         }
         self.message.look_at = now + MESSAGES_EVERY;

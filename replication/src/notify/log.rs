@@ -28,6 +28,10 @@ pub(super) trait Log: Send + Sync + 'static {
     /// The webhook's number.
     fn number(&self) -> u64;
 
+    /// Whether this delivery is the only one, as far as can be told without asking: nothing is posted
+    /// while it may not be.
+    fn may_post(&self) -> bool;
+
     /// The log after a cursor, without gaps, a key's rows in the order of its changes.
     async fn changes(
         &self,
@@ -105,6 +109,10 @@ impl Log for MetadataLog {
 
     fn number(&self) -> u64 {
         self.number
+    }
+
+    fn may_post(&self) -> bool {
+        self.metadata.may_act()
     }
 
     async fn changes(

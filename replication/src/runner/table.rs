@@ -20,6 +20,8 @@ pub enum WorkerState {
     Idle,
     /// Its last step failed; it will try again.
     Failing,
+    /// Another process has its lease.
+    Standby,
     /// An operator paused it.
     Paused,
     /// It has ended, because the process stops.
@@ -34,6 +36,7 @@ impl WorkerState {
             Self::Busy => "busy",
             Self::Idle => "idle",
             Self::Failing => "failing",
+            Self::Standby => "standby",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
         }
@@ -61,6 +64,19 @@ pub struct WorkerStatus {
     pub last_error: Option<String>,
     /// The share of the time that it works while it has work, in percent.
     pub pace_percent: u8,
+    /// Who may run it, where only one process at a time may.
+    pub lease: Option<LeaseStatus>,
+}
+
+/// Whose a worker's lease is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseStatus {
+    /// The process that holds it, in its own words.
+    pub holder: String,
+    /// Whether that is this one.
+    pub is_ours: bool,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
 }
 
 /// What an operator told all workers of one name.
@@ -145,6 +161,16 @@ impl WorkerTable {
         self.lock().orders.insert(name.to_owned(), orders);
     }
 
+    /// Orders as they stand in the metadata, where an operator may have given them to another
+    /// process.
+    pub(super) fn adopt(&self, name: &str, orders: Orders) {
+        let mut table = self.lock();
+        let before = table.orders.insert(name.to_owned(), orders);
+        if before.unwrap_or_default().paused != orders.paused {
+            table.nudge(name);
+        }
+    }
+
     /// Has all workers of a name look for work now. Returns whether there is such a worker.
     #[must_use]
     pub fn wake(&self, name: &str) -> bool {
@@ -169,6 +195,7 @@ impl WorkerTable {
             errors: 0,
             last_error: None,
             pace_percent: worker.usual_pace(),
+            lease: None,
         };
         let row = Row {
             status,

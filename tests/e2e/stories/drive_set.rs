@@ -450,6 +450,16 @@ fn workers_are_listed_paced_paused_and_resumed() {
     ] {
         assert_eq!(named(name), 1, "{name}");
     }
+    story.wait("each has its lease, where it needs one", |story| {
+        let list = story.server.admin_json(&["worker", "list"]);
+        let all = list["workers"].as_array().unwrap();
+        all.iter().all(|worker| match worker["name"].as_str() {
+            Some("scrub" | "census") => worker["lease"].is_null(),
+            _ => worker["lease"]["here"] == true,
+        })
+    });
+    let shown = story.server.admin_does(&["worker", "list"]);
+    assert!(shown.contains("this one, for "), "{shown}");
     let refused = story.server.admin_refuses(&["worker", "pause", "nobody"]);
     assert!(refused.contains("there is no worker nobody"), "{refused}");
     story.server.admin_does(&["worker", "pace", "scrub", "5"]);

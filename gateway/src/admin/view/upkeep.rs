@@ -25,7 +25,7 @@ pub struct WorkerView {
     /// What it works on, where there is one for each of several things.
     #[serde(default)]
     pub subject: Option<String>,
-    /// `busy`, `idle`, `failing`, `paused` or `stopped`.
+    /// `busy`, `idle`, `failing`, `standby` (another process runs it), `paused` or `stopped`.
     pub state: String,
     /// What it has done or is doing.
     pub doing: String,
@@ -39,6 +39,20 @@ pub struct WorkerView {
     pub errors: u64,
     /// The last failure, if the last step failed.
     pub last_error: Option<String>,
+    /// Who may run it, where only one process at a time may.
+    #[serde(default)]
+    pub lease: Option<LeaseView>,
+}
+
+/// Whose a worker's lease is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// The process that holds it.
+    pub holder: String,
+    /// Whether that is the one that was asked.
+    pub here: bool,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
 }
 
 /// `GET /admin/v1/workers`.

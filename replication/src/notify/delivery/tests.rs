@@ -51,6 +51,8 @@ struct Inner {
     posts: u64,
     tests_received: u64,
     weather: Weather,
+    /// The lease may have ended.
+    is_barred: bool,
 }
 
 /// How the target and the metadata are.
@@ -99,6 +101,7 @@ impl World {
                 posts: 0,
                 tests_received: 0,
                 weather,
+                is_barred: false,
             }),
         })
     }
@@ -594,6 +597,25 @@ fn a_dead_target_is_asked_seldom_and_gets_everything_when_it_is_back() {
         process.abort();
         world.lock().weather = FAIR;
         until_all_is_done(&world, Duration::from_secs(600)).await;
+    });
+}
+
+#[test]
+fn nothing_is_posted_while_the_lease_may_have_ended() {
+    simulated(async {
+        let world = World::new(7, FAIR);
+        world.lock().is_barred = true;
+        for number in 0..100 {
+            world.put(&format!("k{}", number % 10));
+        }
+        let process = tokio::spawn(delivery(&world).run());
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(world.lock().posts, 0);
+        // It was renewed after all.
+        world.lock().is_barred = false;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(world.owed().is_empty(), "{:?}", world.owed());
+        process.abort();
     });
 }
 

@@ -16,6 +16,10 @@ impl Log for SimLog {
         1
     }
 
+    fn may_post(&self) -> bool {
+        !self.0.lock().is_barred
+    }
+
     async fn changes(
         &self,
         after: ChangeCursor,
