@@ -89,6 +89,8 @@ mod reencode_races;
 mod repair;
 #[path = "conformance/seals.rs"]
 mod seals;
+#[path = "conformance/stage.rs"]
+mod stage;
 #[path = "conformance/sweep.rs"]
 mod sweep;
 #[path = "conformance/versions.rs"]

@@ -1,39 +1,24 @@
-//! Copy, delete, overwrite, complete and sweep of one shared blob, interleaved.
-//!
-//! On PostgreSQL at the granularity of statements: each command runs over a handle of its own whose
-//! hook stops before every statement until the scheduler lets it go on. The scheduler lets one go
-//! at a time, in an order that a seed decides, and knows from the server which of them waits for a
-//! lock. On SQLite one writer puts whole commands in order, so all orders of commands are tried.
+//! Copy, delete, overwrite, complete and sweep of one shared blob, interleaved: on PostgreSQL
+//! statement by statement (`stage.rs`); on SQLite one writer puts whole commands in order, so all
+//! orders of commands are tried.
 //!
 //! The sweeper's clock is far ahead, so that no grace protects the blob: only the locks do.
-//!
-//! `HOLDFAST_INTERLEAVINGS` says how many seeds are tried, `HOLDFAST_SEED` which is the first.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use holdfast_metadata::command::{CompleteUpload, SweepOutcome};
 use holdfast_metadata::model::{Bucket, Garbage, Version};
-use holdfast_metadata::{Metadata, MetadataError, StatementHook};
-use holdfast_types::{BlobId, ManualClock};
+use holdfast_metadata::{Metadata, MetadataError};
+use holdfast_types::BlobId;
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use sqlx::{Connection as _, PgConnection};
-use tokio::sync::Semaphore;
 
 use super::invariants;
-use super::postgres_server;
-use super::world::{HOUR_MS, Place, START_MS, World, complete_of, copy_of, delete_of, region};
+use super::stage::{Stage, is_ahead, permutations, seeds};
+use super::world::{HOUR_MS, START_MS, World, complete_of, copy_of, delete_of, region};
 
 /// Seeds tried in a test run; a soak tries as many as it likes.
 const SEEDS: u64 = 150;
-
-/// How often a seed leaves a command in its middle, and within how many statements.
-const CHANGES: usize = 2;
-/// See [`CHANGES`]: about three commands' worth.
-const STEPS: u32 = 40;
 
 /// The commands, each with a handle of its own.
 const ACTORS: [&str; 6] = [
@@ -44,62 +29,6 @@ const ACTORS: [&str; 6] = [
     "sweep",
     "sweep-again",
 ];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Outside of a scheduled command: goes on by itself.
-    Free,
-    /// Before a statement.
-    Stopped,
-    /// Under way in a statement, or waiting for a lock in it.
-    Running,
-    Done,
-}
-
-/// Stops its command before each statement.
-pub(crate) struct Stops {
-    state: Mutex<State>,
-    go: Semaphore,
-}
-
-impl Stops {
-    /// Stops nothing yet.
-    pub(crate) fn new() -> Self {
-        Self {
-            state: Mutex::new(State::Free),
-            go: Semaphore::new(0),
-        }
-    }
-
-    /// Lets what has stopped take one more step.
-    pub(crate) fn release(&self) {
-        self.set(State::Running);
-        self.go.add_permits(1);
-    }
-
-    pub(crate) fn set(&self, state: State) {
-        *self.state.lock().unwrap() = state;
-    }
-
-    pub(super) fn state(&self) -> State {
-        *self.state.lock().unwrap()
-    }
-}
-
-#[async_trait]
-impl StatementHook for Stops {
-    async fn before(&self, _sql: &str) -> Result<(), sqlx::Error> {
-        {
-            let mut state = self.state.lock().unwrap();
-            if *state == State::Free {
-                return Ok(());
-            }
-            *state = State::Stopped;
-        }
-        self.go.acquire().await.unwrap().forget();
-        Ok(())
-    }
-}
 
 /// One shared blob: `k` refers to it, a garbage row of it is due, and an upload stands ready that
 /// replaces `k`.
@@ -137,6 +66,13 @@ async fn scene(world: &World, name: &str) -> Scene {
 struct Outcomes {
     copied: Option<bool>,
     swept: Vec<SweepOutcome>,
+}
+
+impl Outcomes {
+    fn has_died(&self) -> bool {
+        let is_dead = |swept: &SweepOutcome| matches!(swept, SweepOutcome::Dead(_));
+        self.swept.iter().any(is_dead)
+    }
 }
 
 /// Runs one command; all but a copy of a source that is gone must succeed.
@@ -182,10 +118,7 @@ async fn act(
 
 /// What must hold when all have answered, beside the invariants.
 async fn check(world: &World, scene: &Scene, outcomes: Outcomes) {
-    let died = outcomes
-        .swept
-        .iter()
-        .any(|swept| matches!(swept, SweepOutcome::Dead(_)));
+    let died = outcomes.has_died();
     let copied = outcomes.copied.unwrap();
     assert!(
         !(died && copied),
@@ -245,82 +178,34 @@ async fn drain(world: &World, scene: &Scene) {
     invariants::check(world).await;
 }
 
-pub(crate) fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
-}
-
 #[test]
 fn statements_of_a_shared_blob_interleave_on_postgres() {
     super::world::on_postgres(|world: World| async move {
         world.bucket("b").await;
-        let Place::Postgres(database) = &world.place else {
-            return;
-        };
-        let url = postgres_server::server().unwrap().url(database, "monitor");
-        let mut monitor = PgConnection::connect(&url).await.unwrap();
-        let ahead = Arc::new(ManualClock::new(START_MS + 1_000_000 * HOUR_MS));
-        let mut actors = Vec::new();
-        for name in ACTORS {
-            let stops = Arc::new(Stops::new());
-            let clock = if name.starts_with("sweep") {
-                ahead.clone()
-            } else {
-                world.clock.clone()
-            };
-            let config = world.place.config(name);
-            let metadata = Metadata::open_hooked(&config, region(), clock, Some(stops.clone()))
-                .await
-                .unwrap();
-            actors.push((name, stops, metadata));
-        }
+        let mut stage = Stage::new(&world, &ACTORS).await;
         let world = Arc::new(world);
-        let (first, count) = (
-            setting("HOLDFAST_SEED", 0),
-            setting("HOLDFAST_INTERLEAVINGS", SEEDS),
-        );
-        let (mut died, mut copied, mut waited) = (0, 0, 0);
-        for seed in first..first + count {
+        let (mut died, mut copied) = (0, 0);
+        let seeds = seeds(SEEDS);
+        let count = seeds.end - seeds.start;
+        for seed in seeds {
             let mut random = StdRng::seed_from_u64(seed);
             let scene = Arc::new(scene(&world, &seed.to_string()).await);
             let outcomes = Arc::new(Mutex::new(Outcomes::default()));
-            let mut tasks = Vec::new();
-            for (name, stops, metadata) in &actors {
-                // Not all of them every time: fewer commands meet more closely.
-                if !matches!(*name, "copy" | "sweep") && random.random_bool(0.4) {
-                    continue;
-                }
-                stops.set(State::Running);
+            let act = |name, metadata: Metadata| {
                 let (world, scene) = (Arc::clone(&world), Arc::clone(&scene));
-                let (outcomes, stops) = (Arc::clone(&outcomes), Arc::clone(stops));
-                let (name, metadata) = (*name, metadata.clone());
-                tasks.push(tokio::spawn(async move {
-                    act(name, &world, &metadata, &scene, &outcomes).await;
-                    stops.set(State::Done);
-                }));
-            }
-            waited += schedule(&actors, &mut monitor, &mut random, seed).await;
-            for task in tasks {
-                task.await
-                    .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-            }
-            actors
-                .iter()
-                .for_each(|(_, stops, _)| stops.set(State::Free));
+                let outcomes = Arc::clone(&outcomes);
+                async move { act(name, &world, &metadata, &scene, &outcomes).await }
+            };
+            let cast = cast(&mut random);
+            stage.play(seed, &mut random, &cast, act).await;
             let outcomes = std::mem::take(&mut *outcomes.lock().unwrap());
-            died += u64::from(
-                outcomes
-                    .swept
-                    .iter()
-                    .any(|s| matches!(s, SweepOutcome::Dead(_))),
-            );
+            died += u64::from(outcomes.has_died());
             copied += u64::from(outcomes.copied == Some(true));
             println!("seed {seed}: {outcomes:?}");
             check(&world, &scene, outcomes).await;
             drain(&world, &scene).await;
         }
+        let waited = stage.waits;
         println!("{count} seeds: {died} sweeps killed, {copied} copies won, {waited} lock waits");
         if count >= SEEDS {
             // Otherwise the interleavings were not what they claim to be.
@@ -329,88 +214,12 @@ fn statements_of_a_shared_blob_interleave_on_postgres() {
     });
 }
 
-pub(crate) type Actor = (&'static str, Arc<Stops>, Metadata);
-
-/// Lets one statement go at a time until all commands are done; how many waited for locks.
-pub(crate) async fn schedule(
-    actors: &[Actor],
-    monitor: &mut PgConnection,
-    random: &mut StdRng,
-    seed: u64,
-) -> u64 {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let mut waits = 0;
-    // The first of an order goes on, as far as it can; at a few random steps whoever is first then
-    // becomes the last, so that a command is left in its middle while others run from end to end.
-    // Source: Burckhardt et al., "A randomized scheduler with probabilistic guarantees of finding
-    // bugs" (2010).
-    let mut order: Vec<usize> = (0..actors.len()).collect();
-    order.shuffle(random);
-    let changes = [(); CHANGES].map(|()| random.random_range(1..STEPS));
-    let mut step = 0;
-    loop {
-        assert!(Instant::now() < deadline, "seed {seed} hangs");
-        let running = in_state(actors, State::Running);
-        if !running.is_empty() {
-            if settles_soon(actors, running.len()).await {
-                continue;
-            }
-            let blocked = blocked(monitor).await;
-            let is_blocked = |at: &usize| blocked.iter().any(|name| name == actors[*at].0);
-            if !running.iter().all(is_blocked) {
-                continue;
-            }
-            waits += 1;
-        }
-        let stopped = in_state(actors, State::Stopped);
-        if stopped.is_empty() {
-            if running.is_empty() {
-                return waits;
-            }
-            // All that are left wait for each other: the server will end that.
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            continue;
-        }
-        let first = order.iter().position(|at| stopped.contains(at));
-        let first = first.expect("all actors are in the order");
-        let next = &actors[order[first]].1;
-        step += 1;
-        if changes.contains(&step) {
-            let left = order.remove(first);
-            order.push(left);
-        }
-        next.release();
-    }
-}
-
-fn in_state(actors: &[Actor], state: State) -> Vec<usize> {
-    (0..actors.len())
-        .filter(|at| actors[*at].1.state() == state)
+/// Not all of them every time: fewer commands meet more closely.
+fn cast(random: &mut StdRng) -> Vec<usize> {
+    let always = |name: &str| matches!(name, "copy" | "sweep");
+    (0..ACTORS.len())
+        .filter(|at| always(ACTORS[*at]) || !random.random_bool(0.4))
         .collect()
-}
-
-/// Whether one of the running commands gets to its next statement or its end within half a
-/// millisecond.
-async fn settles_soon(actors: &[Actor], running: usize) -> bool {
-    let until = Instant::now() + Duration::from_micros(500);
-    while Instant::now() < until {
-        if in_state(actors, State::Running).len() < running {
-            return true;
-        }
-        tokio::task::yield_now().await;
-    }
-    false
-}
-
-/// The commands that wait for a lock that somebody holds.
-async fn blocked(monitor: &mut PgConnection) -> Vec<String> {
-    sqlx::query_scalar(
-        "SELECT application_name FROM pg_stat_activity \
-         WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0",
-    )
-    .fetch_all(monitor)
-    .await
-    .unwrap()
 }
 
 #[test]
@@ -423,41 +232,17 @@ fn whole_commands_of_a_shared_blob_come_in_any_order_on_sqlite() {
             let outcomes = Mutex::new(Outcomes::default());
             let now = START_MS + number as u64 * 1000 * HOUR_MS;
             for actor in &order {
-                let ahead = if actor.starts_with("sweep") {
-                    500 * HOUR_MS
-                } else {
-                    0
-                };
+                let ahead = if is_ahead(actor) { 500 * HOUR_MS } else { 0 };
                 world.clock.set_ms(now + ahead);
                 act(actor, &world, &world.metadata, &scene, &outcomes).await;
             }
             world.clock.set_ms(now + 501 * HOUR_MS);
             let outcomes = outcomes.into_inner().unwrap();
-            died += u64::from(
-                outcomes
-                    .swept
-                    .iter()
-                    .any(|s| matches!(s, SweepOutcome::Dead(_))),
-            );
+            died += u64::from(outcomes.has_died());
             copied += u64::from(outcomes.copied == Some(true));
             check(&world, &scene, outcomes).await;
             drain(&world, &scene).await;
         }
         assert!(died > 0 && copied > 0, "{died} {copied}");
     });
-}
-
-pub(crate) fn permutations(of: &[&'static str]) -> Vec<Vec<&'static str>> {
-    if of.is_empty() {
-        return vec![Vec::new()];
-    }
-    let with = |first: usize| {
-        let mut rest = of.to_vec();
-        let name = rest.remove(first);
-        permutations(&rest).into_iter().map(move |mut order| {
-            order.insert(0, name);
-            order
-        })
-    };
-    (0..of.len()).flat_map(with).collect()
 }

@@ -5,7 +5,7 @@
 //! noncurrent for a day), what was written meanwhile stays, nothing expires after a tag that saves
 //! it, and when everything has settled, the rules that hold in the end are followed to the letter.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_metadata::Metadata;
@@ -17,12 +17,10 @@ use holdfast_metadata::model::{
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use sqlx::{Connection as _, PgConnection};
 
-use super::interleaving::{Actor, State, Stops, permutations, schedule, setting};
 use super::lifecycle::{drops, expires, set_rules, turn};
-use super::postgres_server;
-use super::world::{HOUR_MS, Place, START_MS, World, delete_of, query};
+use super::stage::{Stage, permutations, seeds};
+use super::world::{HOUR_MS, START_MS, World, delete_of, query};
 
 /// Seeds tried in a test run.
 const SEEDS: u64 = 60;
@@ -193,56 +191,30 @@ async fn check(world: &World, scene: &Scene, acted: &[&str], hint: &str) -> bool
 #[test]
 fn statements_around_a_look_interleave_on_postgres() {
     super::world::on_postgres(|world: World| async move {
-        let Place::Postgres(database) = &world.place else {
-            return;
-        };
-        let url = postgres_server::server().unwrap().url(database, "monitor");
-        let mut monitor = PgConnection::connect(&url).await.unwrap();
         world.bucket("log").await;
-        let mut actors: Vec<Actor> = Vec::new();
-        for name in ACTORS {
-            let stops = Arc::new(Stops::new());
-            let metadata = world.handle(name, Some(stops.clone())).await;
-            actors.push((name, stops, metadata));
-        }
+        let mut stage = Stage::new(&world, &ACTORS).await;
         let world = Arc::new(world);
-        let (first, count) = (
-            setting("HOLDFAST_SEED", 0),
-            setting("HOLDFAST_INTERLEAVINGS", SEEDS),
-        );
-        let (mut expired, mut waited) = (0, 0);
-        for seed in first..first + count {
+        let mut expired = 0;
+        let seeds = seeds(SEEDS);
+        let count = seeds.end - seeds.start;
+        for seed in seeds {
             let mut random = StdRng::seed_from_u64(seed);
             world.clock.set_ms(START_MS + seed * 100 * DAY_MS);
             let scene = Arc::new(scene(&world, format!("b-{seed}")).await);
-            let acted = Arc::new(Mutex::new(Vec::new()));
-            let mut tasks = Vec::new();
-            for (name, stops, metadata) in &actors {
-                if *name != "look" && random.random_bool(0.4) {
-                    continue;
-                }
-                stops.set(State::Running);
-                acted.lock().unwrap().push(*name);
+            let cast: Vec<usize> = (0..ACTORS.len())
+                .filter(|at| ACTORS[*at] == "look" || !random.random_bool(0.4))
+                .collect();
+            let act = |name, metadata: Metadata| {
                 let (world, scene) = (Arc::clone(&world), Arc::clone(&scene));
-                let (name, metadata, stops) = (*name, metadata.clone(), Arc::clone(stops));
-                tasks.push(tokio::spawn(async move {
-                    act(name, &world, &metadata, &scene).await;
-                    stops.set(State::Done);
-                }));
-            }
-            waited += schedule(&actors, &mut monitor, &mut random, seed).await;
-            for task in tasks {
-                task.await
-                    .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-            }
-            actors
-                .iter()
-                .for_each(|(_, stops, _)| stops.set(State::Free));
-            let acted = acted.lock().unwrap().clone();
+                async move { act(name, &world, &metadata, &scene).await }
+            };
+            stage.play(seed, &mut random, &cast, act).await;
+            let acted: Vec<&str> = cast.into_iter().map(|at| ACTORS[at]).collect();
             let hint = format!("seed {seed} {acted:?}");
             expired += u64::from(check(&world, &scene, &acted, &hint).await);
         }
         super::invariants::check(&world).await;
+        let waited = stage.waits;
         println!("{count} seeds: {expired} looks expired it, {waited} lock waits");
         if count >= SEEDS {
             assert!(expired > 0 && expired < count && waited > 0);

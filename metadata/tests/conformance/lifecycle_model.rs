@@ -435,8 +435,8 @@ async fn open_uploads(world: &World, bucket: &Bucket, model: &Model, all: &[(Uui
 }
 
 async fn random_versions_rules_and_times_agree_with_the_model(world: World) {
-    let seed = super::interleaving::setting("HOLDFAST_SEED", 0);
-    let cases = super::interleaving::setting("HOLDFAST_LIFECYCLE_CASES", CASES);
+    let seed = super::stage::setting("HOLDFAST_SEED", 0);
+    let cases = super::stage::setting("HOLDFAST_LIFECYCLE_CASES", CASES);
     let mut acted = 0;
     for case in seed..seed + cases {
         let mut bytes = [7; 32];

@@ -5,8 +5,8 @@
 //! names only fragments that are there (but for those that are owed), and once everything is
 //! deleted nothing is left on any drive that the metadata does not know of.
 //!
-//! On PostgreSQL at the granularity of statements, as in `interleaving.rs`; on both databases at
-//! that of commands. The clock of both sweeps is far ahead: no grace protects anything.
+//! On PostgreSQL statement by statement, on both databases command by command (`stage.rs`). The clock
+//! of both sweeps is far ahead: no grace protects anything.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,17 +15,14 @@ use holdfast_metadata::command::{ReportDebts, SweepOutcome};
 use holdfast_metadata::model::{Bucket, Debt, DebtKind, Version};
 use holdfast_metadata::reencode::{BeginMove, Begun, SwitchPlacement, Switched};
 use holdfast_metadata::repair::{Reservation, ReserveTargets, SettleDebts, Settled, StrayVerdict};
-use holdfast_metadata::{Metadata, MetadataError, StatementHook as _};
+use holdfast_metadata::{Metadata, MetadataError};
 use holdfast_types::{BlobId, DriveId, FragmentIndex, Generation, ManualClock, Placement};
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use sqlx::{Connection as _, PgConnection};
 
-use super::interleaving::{Actor, State, Stops, schedule, setting};
 use super::invariants;
-use super::postgres_server;
-use super::world::{HOUR_MS, Place, START_MS, World, copy_of, delete_of, region};
+use super::stage::{Cue, Stage, is_ahead, play_commands, seeds};
+use super::world::{HOUR_MS, START_MS, World, copy_of, delete_of, region};
 
 super::on_both! {
     commands_of_a_moving_blob_come_in_any_order,
@@ -126,7 +123,7 @@ impl Scene {
 
 /// Gives a drive its number, in a transaction of its own that locks what everybody needs: before
 /// the story, by a debt of a blob that is not there.
-async fn number(metadata: &Metadata, drive: DriveId) {
+pub(super) async fn number(metadata: &Metadata, drive: DriveId) {
     let debt = Debt {
         blob: BlobId::generate(),
         region: region(),
@@ -140,28 +137,17 @@ async fn number(metadata: &Metadata, drive: DriveId) {
     metadata.report_debts(report).await.unwrap();
 }
 
-/// Stops before each command when commands are what is scheduled.
-struct Gate(Option<Arc<Stops>>);
-
-impl Gate {
-    async fn pass(&self) {
-        if let Some(stops) = &self.0 {
-            stops.before("").await.unwrap();
-        }
-    }
-}
-
-async fn act(actor: &str, drives: &[DriveId], metadata: &Metadata, scene: &Scene, gate: &Gate) {
+async fn act(actor: &str, drives: &[DriveId], metadata: &Metadata, scene: &Scene, cue: &Cue) {
     match actor {
         "move-to-copies" => {
             let to = [drives[0], drives[4], scene.seventh];
-            shift(metadata, scene, gate, "copies:3", &to, None).await;
+            shift(metadata, scene, cue, "copies:3", &to, None).await;
         }
         // The last fragment is late, and lands after all.
-        "move-narrower" => shift(metadata, scene, gate, "2+1/4096", &drives[3..], Some(2)).await,
-        "repair" => mend(drives[2], metadata, scene, gate).await,
+        "move-narrower" => shift(metadata, scene, cue, "2+1/4096", &drives[3..], Some(2)).await,
+        "repair" => mend(drives[2], metadata, scene, cue).await,
         "copy" => {
-            gate.pass().await;
+            cue.wait().await;
             let copy = copy_of(&scene.source, "b", &format!("copy-{}", scene.key));
             match metadata.copy_object(copy).await {
                 Ok(_) | Err(MetadataError::SourceChanged) => {}
@@ -169,14 +155,14 @@ async fn act(actor: &str, drives: &[DriveId], metadata: &Metadata, scene: &Scene
             }
         }
         "delete" => {
-            gate.pass().await;
+            cue.wait().await;
             let delete = delete_of("b", &scene.key, None);
             metadata.delete_object(delete).await.unwrap();
         }
-        "sweep" => sweep(metadata, scene, gate).await,
+        "sweep" => sweep(metadata, scene, cue).await,
         _ => {
             for &drive in drives.iter().chain([&scene.seventh]) {
-                sweep_strays(metadata, scene, drive, gate).await;
+                sweep_strays(metadata, scene, drive, cue).await;
             }
         }
     }
@@ -186,13 +172,13 @@ async fn act(actor: &str, drives: &[DriveId], metadata: &Metadata, scene: &Scene
 async fn shift(
     metadata: &Metadata,
     scene: &Scene,
-    gate: &Gate,
+    cue: &Cue,
     layout: &str,
     to: &[DriveId],
     late: Option<u8>,
 ) {
     let targets = (0..).map(FragmentIndex).zip(to.iter().copied());
-    gate.pass().await;
+    cue.wait().await;
     // The placement that it has read: whichever is current.
     let slices = metadata.slices(scene.source.uid, 0..100).await.unwrap();
     let Some(read) = slices.into_iter().next() else {
@@ -205,7 +191,7 @@ async fn shift(
         from,
         targets: targets.collect(),
     };
-    gate.pass().await;
+    cue.wait().await;
     let Begun::Generation(generation) = metadata.begin_move(begin).await.unwrap() else {
         return;
     };
@@ -230,19 +216,19 @@ async fn shift(
         debts,
         job: 1,
     };
-    gate.pass().await;
+    cue.wait().await;
     match metadata.switch_placement(switch).await.unwrap() {
         Switched::Made => scene.note(|outcomes| outcomes.moved += 1),
         Switched::Not => {
             scene.note(|outcomes| outcomes.refused += 1);
-            gate.pass().await;
+            cue.wait().await;
             metadata.abandon_move(scene.blob, generation).await.unwrap();
         }
     }
 }
 
 /// A repair of the fragment that the first generation has lost: back to its drive.
-async fn mend(drive: DriveId, metadata: &Metadata, scene: &Scene, gate: &Gate) {
+async fn mend(drive: DriveId, metadata: &Metadata, scene: &Scene, cue: &Cue) {
     let index = FragmentIndex(2);
     let reserve = ReserveTargets {
         blob: scene.blob,
@@ -250,7 +236,7 @@ async fn mend(drive: DriveId, metadata: &Metadata, scene: &Scene, gate: &Gate) {
         generation: Generation(0),
         targets: vec![(index, scene.seventh)],
     };
-    gate.pass().await;
+    cue.wait().await;
     let reserved = metadata.reserve_targets(reserve).await.unwrap();
     if reserved != Reservation::Made(vec![true]) {
         return;
@@ -266,16 +252,16 @@ async fn mend(drive: DriveId, metadata: &Metadata, scene: &Scene, gate: &Gate) {
             to: scene.seventh,
         }],
     };
-    gate.pass().await;
+    cue.wait().await;
     metadata.settle_debts(settle).await.unwrap();
     scene.note(|outcomes| outcomes.repaired += 1);
 }
 
-async fn sweep(metadata: &Metadata, scene: &Scene, gate: &Gate) {
-    gate.pass().await;
+async fn sweep(metadata: &Metadata, scene: &Scene, cue: &Cue) {
+    cue.wait().await;
     let due = metadata.due_garbage(None, 10_000).await.unwrap();
     for garbage in due.into_iter().filter(|row| row.blob == scene.blob) {
-        gate.pass().await;
+        cue.wait().await;
         let begun = metadata.begin_sweep(scene.blob, &region()).await.unwrap();
         let SweepOutcome::Dead(placements) = begun else {
             continue;
@@ -288,20 +274,20 @@ async fn sweep(metadata: &Metadata, scene: &Scene, gate: &Gate) {
                 }
             }
         }
-        gate.pass().await;
+        cue.wait().await;
         metadata.finish_sweep(garbage).await.unwrap();
     }
 }
 
-async fn sweep_strays(metadata: &Metadata, scene: &Scene, drive: DriveId, gate: &Gate) {
-    gate.pass().await;
+async fn sweep_strays(metadata: &Metadata, scene: &Scene, drive: DriveId, cue: &Cue) {
+    cue.wait().await;
     let due = metadata.due_strays(drive, None, 10_000).await.unwrap();
     for stray in due.into_iter().filter(|stray| stray.blob == scene.blob) {
-        gate.pass().await;
+        cue.wait().await;
         if metadata.judge_stray(stray.clone()).await.unwrap() == StrayVerdict::Doomed {
             scene.note(|outcomes| outcomes.doomed += 1);
             scene.take(drive, stray.generation.0, stray.index.0);
-            gate.pass().await;
+            cue.wait().await;
             metadata.forget_stray(stray).await.unwrap();
         }
     }
@@ -339,7 +325,7 @@ async fn drain(world: &World, ahead: (&Metadata, &ManualClock), scene: &Scene, s
     for key in [scene.key.clone(), format!("copy-{}", scene.key)] {
         world.delete("b", &key).await;
     }
-    let free = Gate(None);
+    let free = Cue::none();
     sweep(ahead, scene, &free).await;
     // The end of a sweep leaves strays where a late writer may still land.
     clock.advance_ms(2 * HOUR_MS);
@@ -399,63 +385,32 @@ impl Sums {
 fn statements_of_a_moving_blob_interleave_on_postgres() {
     super::world::on_postgres(|world: World| async move {
         world.bucket("b").await;
-        let Place::Postgres(database) = &world.place else {
-            return;
-        };
-        let url = postgres_server::server().unwrap().url(database, "monitor");
-        let mut monitor = PgConnection::connect(&url).await.unwrap();
-        let ahead = Arc::new(ManualClock::new(START_MS + 1_000_000 * HOUR_MS));
-        let mut actors: Vec<Actor> = Vec::new();
-        for name in ACTORS {
-            let stops = Arc::new(Stops::new());
-            let clock = if name.starts_with("sweep") {
-                ahead.clone()
-            } else {
-                world.clock.clone()
-            };
-            let config = world.place.config(name);
-            let metadata = Metadata::open_hooked(&config, region(), clock, Some(stops.clone()));
-            actors.push((name, stops, metadata.await.unwrap()));
-        }
-        let sweeper = actors[5].2.clone();
+        let mut stage = Stage::new(&world, &ACTORS).await;
+        let sweeper = stage.handles().nth(5).unwrap().clone();
         let seventh = DriveId::generate();
-        for (_, _, metadata) in &actors {
+        for metadata in stage.handles() {
             number(metadata, seventh).await;
         }
         let world = Arc::new(world);
-        let (first, count) = (
-            setting("HOLDFAST_SEED", 0),
-            setting("HOLDFAST_INTERLEAVINGS", SEEDS),
-        );
-        let (mut sums, mut waited) = (Sums::default(), 0);
-        for seed in first..first + count {
+        let mut sums = Sums::default();
+        let seeds = seeds(SEEDS);
+        let count = seeds.end - seeds.start;
+        for seed in seeds {
             let mut random = StdRng::seed_from_u64(seed);
             let scene = Arc::new(Scene::new(&world, &seed.to_string(), seventh).await);
-            let mut tasks = Vec::new();
-            for at in cast(&mut random) {
-                let (name, stops, metadata) = actors[at].clone();
-                stops.set(State::Running);
+            let act = |name, metadata: Metadata| {
                 let (world, scene) = (Arc::clone(&world), Arc::clone(&scene));
-                tasks.push(tokio::spawn(async move {
-                    act(name, &world.drives, &metadata, &scene, &Gate(None)).await;
-                    stops.set(State::Done);
-                }));
-            }
-            waited += schedule(&actors, &mut monitor, &mut random, seed).await;
-            for task in tasks {
-                task.await
-                    .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-            }
-            actors
-                .iter()
-                .for_each(|(_, stops, _)| stops.set(State::Free));
+                async move { act(name, &world.drives, &metadata, &scene, &Cue::none()).await }
+            };
+            let cast = cast(&mut random);
+            stage.play(seed, &mut random, &cast, act).await;
             sums.add(&scene);
             check(&world, &scene, seed).await;
-            drain(&world, (&sweeper, &ahead), &scene, seed).await;
+            drain(&world, (&sweeper, &stage.ahead), &scene, seed).await;
         }
         if count >= SEEDS {
             sums.all_happened();
-            assert!(waited > 0);
+            assert!(stage.waits > 0);
         }
     });
 }
@@ -463,81 +418,35 @@ fn statements_of_a_moving_blob_interleave_on_postgres() {
 async fn commands_of_a_moving_blob_come_in_any_order(world: World) {
     world.bucket("b").await;
     let world = Arc::new(world);
-    let first = setting("HOLDFAST_SEED", 0);
-    let count = setting("HOLDFAST_INTERLEAVINGS", COMMAND_SEEDS);
     let seventh = DriveId::generate();
     number(&world.metadata, seventh).await;
     let mut sums = Sums::default();
-    for seed in first..first + count {
+    let seeds = seeds(COMMAND_SEEDS);
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
         let mut random = StdRng::seed_from_u64(seed);
-        world.clock.set_ms(START_MS + seed * 10 * HOUR_MS);
+        let began_ms = START_MS + seed * 10 * HOUR_MS;
+        world.clock.set_ms(began_ms);
         let scene = Arc::new(Scene::new(&world, &seed.to_string(), seventh).await);
-        let mut playing = Vec::new();
-        for at in cast(&mut random) {
-            let stops = Arc::new(Stops::new());
-            stops.set(State::Running);
-            let (world, scene, gate) = (
-                Arc::clone(&world),
-                Arc::clone(&scene),
-                Gate(Some(stops.clone())),
-            );
-            let name = ACTORS[at];
-            let task = tokio::spawn({
-                let stops = stops.clone();
-                async move {
-                    act(name, &world.drives, &world.metadata, &scene, &gate).await;
-                    stops.set(State::Done);
-                }
-            });
-            playing.push((name, stops, task));
-        }
-        loop {
-            // One command at a time: all others stand before theirs.
-            while playing
-                .iter()
-                .any(|(_, stops, _)| stops.state() == State::Running)
-            {
-                tokio::task::yield_now().await;
-                assert!(
-                    !playing.iter().any(|(_, stops, task)| {
-                        task.is_finished() && stops.state() != State::Done
-                    }),
-                    "seed {seed}"
-                );
-            }
-            let stopped = playing
-                .iter()
-                .filter(|(_, stops, _)| stops.state() == State::Stopped);
-            let stopped: Vec<_> = stopped.collect();
-            let Some((name, stops, _)) = stopped.choose(&mut random) else {
-                break;
-            };
-            let ahead = if name.starts_with("sweep") {
-                900_000 * HOUR_MS
-            } else {
-                0
-            };
-            world.clock.set_ms(START_MS + seed * 10 * HOUR_MS + ahead);
-            stops.release();
-        }
-        for (_, _, task) in playing {
-            task.await
-                .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        }
+        let act = |name, cue: Cue| {
+            let (world, scene) = (Arc::clone(&world), Arc::clone(&scene));
+            async move { act(name, &world.drives, &world.metadata, &scene, &cue).await }
+        };
+        let cast: Vec<_> = cast(&mut random).into_iter().map(|at| ACTORS[at]).collect();
+        let turn = |name: &str| {
+            let ahead = if is_ahead(name) { 900_000 * HOUR_MS } else { 0 };
+            world.clock.set_ms(began_ms + ahead);
+        };
+        play_commands(seed, &mut random, &cast, act, turn).await;
         sums.add(&scene);
-        world.clock.set_ms(START_MS + (seed * 10 + 1) * HOUR_MS);
+        world.clock.set_ms(began_ms + HOUR_MS);
         check(&world, &scene, seed).await;
-        world
-            .clock
-            .set_ms(START_MS + seed * 10 * HOUR_MS + 2_000_000 * HOUR_MS);
-        let ahead = world.metadata.clone();
         for key in [scene.key.clone(), format!("copy-{}", scene.key)] {
-            world.clock.set_ms(START_MS + (seed * 10 + 2) * HOUR_MS);
+            world.clock.set_ms(began_ms + 2 * HOUR_MS);
             world.delete("b", &key).await;
         }
-        world
-            .clock
-            .set_ms(START_MS + seed * 10 * HOUR_MS + 2_000_000 * HOUR_MS);
+        world.clock.set_ms(began_ms + 2_000_000 * HOUR_MS);
+        let ahead = world.metadata.clone();
         drain(&world, (&ahead, &world.clock), &scene, seed).await;
     }
     if count >= COMMAND_SEEDS {
