@@ -44,6 +44,25 @@ pub struct DriveRecord {
     pub since_ms: u64,
 }
 
+/// The transactions that were under way at a moment, by their order. What was committed before the
+/// moment is seen by every transaction that has begun since; so once none of the moment's is left,
+/// nobody acts on what was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// The oldest that had not ended; `next` if all had.
+    pub(crate) oldest: u64,
+    /// The first that had not begun.
+    pub(crate) next: u64,
+}
+
+impl Running {
+    /// Whether all that were under way at an earlier moment have ended.
+    #[must_use]
+    pub const fn are_later_than(self, earlier: Self) -> bool {
+        self.oldest >= earlier.next
+    }
+}
+
 /// What placements name a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlacedOn {

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holdfast_types::mutant::{self, Mutant};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -176,6 +177,11 @@ impl LifecycleRule {
                 day.midnight_after(since_ms, noncurrent.days)
             }
             _ => return None,
+        };
+        let due_ms = if mutant::active(Mutant::ExpireEarly) {
+            due_ms.saturating_sub(day.as_ms())
+        } else {
+            due_ms
         };
         self.filter.fits(subject).then_some(due_ms)
     }

@@ -37,6 +37,8 @@ mod changes;
 mod copied_parts;
 #[path = "conformance/drive_duty.rs"]
 mod drive_duty;
+#[path = "conformance/drive_races.rs"]
+mod drive_races;
 #[path = "conformance/faults.rs"]
 mod faults;
 #[path = "conformance/hooks.rs"]

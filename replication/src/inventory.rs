@@ -26,6 +26,7 @@ use holdfast_metadata::Metadata;
 use holdfast_metadata::command::ReportDebts;
 use holdfast_metadata::inventory::{FoundFragment, FoundVerdict, NoteFound};
 use holdfast_metadata::model::{Debt, DebtKind};
+use holdfast_types::mutant::{self, Mutant};
 use holdfast_types::{BlobId, Clock, DriveId, FragmentId, FragmentStore, Region, StoreError};
 use tokio::sync::watch;
 
@@ -229,6 +230,9 @@ impl Inventory {
         if !self.is_old(fragment) {
             report.young += 1;
             return Ok(());
+        }
+        if mutant::active(Mutant::DeleteByAbsence) {
+            let _ = self.store.delete(drive, fragment).await;
         }
         let elsewhere = match self.note(drive, fragment, None, report).await? {
             FoundVerdict::Surplus { elsewhere } => elsewhere,

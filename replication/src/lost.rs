@@ -5,19 +5,20 @@
 //! repair settles elsewhere; or where it was, without a copy, if the drive is back by then. The time
 //! is counted by this process: after a restart it begins anew. The walk is repeated while a drive is
 //! lost, because writes that were under way when it went may be published after a walk has passed.
-//! A drive that an operator removed is lost from that moment on; it is looked for during a day, which
-//! is longer than any write that had chosen it can take.
+//! A drive that an operator removed is lost from that moment on, until this process has ended a walk
+//! that began when all transactions of that moment were over: later ones owe by themselves what they
+//! would place there. (Time decides nothing here: a process may have been down for days in between.)
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use holdfast_metadata::Metadata;
 use holdfast_metadata::command::ReportDebts;
-use holdfast_metadata::drives::DriveDuty;
+use holdfast_metadata::drives::{DriveDuty, Running};
 use holdfast_metadata::model::{BlobPlacement, Debt, DebtKind};
-use holdfast_types::{BlobId, Clock, DriveId, FragmentIndex, FragmentStore};
+use holdfast_types::{BlobId, DriveId, FragmentIndex, FragmentStore};
 use tokio::time::Instant;
 
 use crate::worker::{Progress, WorkError, Worker};
@@ -26,10 +27,13 @@ use crate::worker::{Progress, WorkError, Worker};
 pub struct LostDrives {
     metadata: Metadata,
     store: Arc<dyn FragmentStore>,
-    clock: Arc<dyn Clock>,
     gone_after: Duration,
     /// Since when each drive can't be read.
     since: HashMap<DriveId, Instant>,
+    /// Removed drives of which a walk is still to find all, and what ran when they were seen to be.
+    removed: BTreeMap<DriveId, Running>,
+    /// Removed drives that no placement names without a debt.
+    searched: BTreeSet<DriveId>,
     /// The drives of the walk under way, or of the last one.
     lost: BTreeSet<DriveId>,
     walk: Option<Walk>,
@@ -41,23 +45,21 @@ pub struct LostDrives {
 struct Walk {
     began: Instant,
     after: Option<BlobId>,
+    /// Removed drives of which it finds all that there will ever be.
+    finds_all: BTreeSet<DriveId>,
 }
 
 impl LostDrives {
     /// Takes drives for lost that could not be read for `gone_after`.
     #[must_use]
-    pub fn new(
-        metadata: Metadata,
-        store: Arc<dyn FragmentStore>,
-        clock: Arc<dyn Clock>,
-        gone_after: Duration,
-    ) -> Self {
+    pub fn new(metadata: Metadata, store: Arc<dyn FragmentStore>, gone_after: Duration) -> Self {
         Self {
             metadata,
             store,
-            clock,
             gone_after,
             since: HashMap::new(),
+            removed: BTreeMap::new(),
+            searched: BTreeSet::new(),
             lost: BTreeSet::new(),
             walk: None,
             last: None,
@@ -69,13 +71,49 @@ impl LostDrives {
     async fn look(&mut self) -> Result<BTreeSet<DriveId>, WorkError> {
         let mut lost = self.unreadable();
         let records = self.metadata.drive_records().await?;
-        let now_ms = self.clock.now_ms();
-        let removed = records.into_iter().filter(|record| {
-            record.duty == DriveDuty::Removed
-                && now_ms.saturating_sub(record.since_ms) < REMOVED_FOR_MS
-        });
-        lost.extend(removed.map(|record| record.id));
+        let removed = records
+            .into_iter()
+            .filter(|record| record.duty == DriveDuty::Removed)
+            .map(|record| record.id);
+        for drive in removed.filter(|drive| !self.searched.contains(drive)) {
+            if !self.removed.contains_key(&drive) {
+                self.removed.insert(drive, self.metadata.running().await?);
+            }
+            lost.insert(drive);
+        }
         Ok(lost)
+    }
+
+    async fn begin(&self) -> Result<Walk, WorkError> {
+        let mut finds_all = BTreeSet::new();
+        if !self.removed.is_empty() {
+            let now = self.metadata.running().await?;
+            let over = self
+                .removed
+                .iter()
+                .filter(|(_, then)| now.are_later_than(**then));
+            finds_all.extend(over.map(|(drive, _)| *drive));
+        }
+        Ok(Walk {
+            began: Instant::now(),
+            after: None,
+            finds_all,
+        })
+    }
+
+    async fn end(&mut self, walk: Walk) -> Result<(), WorkError> {
+        for drive in walk.finds_all {
+            // Reservations that came while it was being removed: nobody can delete there.
+            let removed = DriveDuty::Removed;
+            self.metadata
+                .set_drive_duty(drive, &[removed], removed)
+                .await?;
+            self.removed.remove(&drive);
+            self.lost.remove(&drive);
+            self.searched.insert(drive);
+        }
+        self.last = Some((walk.began.elapsed(), Instant::now()));
+        Ok(())
     }
 
     fn unreadable(&mut self) -> BTreeSet<DriveId> {
@@ -140,18 +178,16 @@ impl Worker for LostDrives {
                 }
                 return Ok(Progress::Idle);
             }
+            let walk = self.begin().await?;
             self.lost = lost;
             self.found = 0;
-            self.walk = Some(Walk {
-                began: Instant::now(),
-                after: None,
-            });
+            self.walk = Some(walk);
         }
         let after = self.walk.as_ref().and_then(|walk| walk.after);
         let page = self.metadata.placements_page(after, PAGE).await?;
         let Some(end) = page.last().map(|placed| placed.blob) else {
             if let Some(walk) = self.walk.take() {
-                self.last = Some((walk.began.elapsed(), Instant::now()));
+                self.end(walk).await?;
             }
             return Ok(Progress::Idle);
         };
@@ -190,9 +226,10 @@ impl std::fmt::Debug for LostDrives {
 
 /// Placements of one step: with a debt for each, some ten milliseconds of the metadata's writer.
 const PAGE: usize = 200;
-/// How long placements are searched for a drive that was removed.
-const REMOVED_FOR_MS: u64 = 24 * 3600 * 1000;
 /// How soon a lost drive is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two walks while a drive is lost; ten times as long as one took, if that is more.
 const AGAIN: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests;

@@ -110,7 +110,6 @@ impl Background {
         workers.start(LostDrives::new(
             metadata.clone(),
             Arc::clone(&fragments),
-            Arc::clone(&clock),
             Duration::from_secs(config.drive_gone_seconds),
         ));
         workers.start(drainer);

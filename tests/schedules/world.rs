@@ -291,7 +291,6 @@ impl Process {
             Box::new(LostDrives::new(
                 metadata.clone(),
                 Arc::clone(&store),
-                Arc::clone(&clock),
                 Duration::ZERO,
             )),
             Box::new(

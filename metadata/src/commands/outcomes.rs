@@ -4,10 +4,11 @@
 //! wants to know for certain inserts the same id as `aborted` into both: where the attempt was
 //! first, it happened; else it never can.
 
+use holdfast_types::mutant::{self, Mutant};
 use holdfast_types::{BlobId, Placement};
 
 use crate::command::{CondemnOutcome, NewBlob, Resolved};
-use crate::commands::{samples, sealing};
+use crate::commands::{duty, repair, samples, sealing};
 use crate::engine::Apply;
 use crate::error::MetadataError;
 use crate::model::OpId;
@@ -87,7 +88,7 @@ pub(crate) async fn publish_blob(
     if op != OpId::from(blob.id) {
         record(tx, op).await?;
     }
-    insert_placement(tx, &blob.id, &blob.placement).await?;
+    let packed = insert_placement(tx, &blob.id, &blob.placement).await?;
     samples::choose(tx, &blob.id).await?;
     let now_ms = tx.now_ms();
     for (index, drive) in &blob.debts {
@@ -106,18 +107,52 @@ pub(crate) async fn publish_blob(
         )
         .await?;
     }
+    owe_removed(tx, &blob.id, &blob.placement, &packed).await?;
     insert_strays(tx, blob).await
 }
 
+/// A drive that was removed after the write had chosen it has its fragment no more: it is owed from
+/// the start, because nobody will look for it.
+async fn owe_removed(
+    tx: &mut Tx<'_>,
+    blob: &BlobId,
+    placement: &Placement,
+    packed: &[u8],
+) -> Result<(), MetadataError> {
+    let named = repair::numbers(packed).map(|(_, number)| number);
+    let removed = duty::removed_of(tx, named).await?;
+    let now_ms = tx.now_ms();
+    for (index, number) in repair::numbers(packed) {
+        if !removed.contains(&number) || mutant::active(Mutant::RemovedUnowed) {
+            continue;
+        }
+        tx.execute(
+            "INSERT INTO debts (blob_id, region, generation, fragment_index, drive_number, \
+             kind, created_ms) VALUES ($1, $2, $3, $4, $5, 'missing', $6)",
+            values![
+                blob,
+                placement.region.as_str(),
+                placement.generation.0,
+                index,
+                number,
+                now_ms
+            ],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
 /// Records what a write may have left on drives that it gave up: nobody else would know of it. The
-/// drive may still be at it, hence the grace.
+/// drive may still be at it, hence the grace. (What is on one that was removed is nobody's.)
 async fn insert_strays(tx: &mut Tx<'_>, blob: &NewBlob) -> Result<(), MetadataError> {
     let not_before_ms = tx.garbage_not_before_ms();
     for (index, drive) in &blob.strays {
         let number = tx.drives().stored_number(Some(*drive))?;
         tx.execute(
             "INSERT INTO strays (drive_number, blob_id, region, generation, fragment_index, \
-             not_before_ms, doomed) VALUES ($1, $2, $3, $4, $5, $6, 0) \
+             not_before_ms, doomed) SELECT drives.drive_number, $2, $3, $4, $5, $6, 0 FROM drives \
+             WHERE drives.drive_number = $1 AND drives.duty <> 'removed' \
              ON CONFLICT (drive_number, blob_id, region, generation, fragment_index) DO NOTHING",
             values![
                 number,
@@ -133,11 +168,12 @@ async fn insert_strays(tx: &mut Tx<'_>, blob: &NewBlob) -> Result<(), MetadataEr
     Ok(())
 }
 
+/// Gives back the drives as they were packed.
 async fn insert_placement(
     tx: &mut Tx<'_>,
     blob: &BlobId,
     placement: &Placement,
-) -> Result<(), MetadataError> {
+) -> Result<Vec<u8>, MetadataError> {
     let packed = tx.drives().pack(&placement.drives)?;
     let layout = placement.layout.to_string();
     tx.execute(
@@ -152,7 +188,7 @@ async fn insert_placement(
         ],
     )
     .await?;
-    Ok(())
+    Ok(packed)
 }
 
 /// Finds out what became of an attempt, and makes sure that it stays so.

@@ -6,7 +6,8 @@
 
 use holdfast_types::{BlobId, Generation, Region};
 
-use crate::commands::repair::forget_debts;
+use crate::commands::duty;
+use crate::commands::repair::{forget_debts, numbers};
 use crate::engine::Apply;
 use crate::error::MetadataError;
 use crate::reencode::{BeginMove, Begun, SwitchPlacement, Switched};
@@ -24,6 +25,14 @@ impl Apply for BeginMove {
             return Ok(Begun::Gone);
         };
         if current.generation != self.from {
+            return Ok(Begun::Gone);
+        }
+        let targets = self
+            .targets
+            .iter()
+            .map(|(_, drive)| tx.drives().stored_number(Some(*drive)))
+            .collect::<Result<Vec<u32>, _>>()?;
+        if !duty::removed_of(tx, targets).await?.is_empty() {
             return Ok(Begun::Gone);
         }
         // What earlier attempts have left need not wait for its time.
@@ -75,6 +84,10 @@ impl Apply for SwitchPlacement {
         )
         .await?;
         let packed = tx.drives().pack(&self.to.drives)?;
+        let named = numbers(&packed).map(|(_, number)| number);
+        if !duty::removed_of(tx, named).await?.is_empty() {
+            return Err(MetadataError::SourceChanged);
+        }
         let layout = self.to.layout.to_string();
         tx.execute(
             "INSERT INTO placements (blob_id, region, generation, layout, drives, \
@@ -127,13 +140,14 @@ impl SwitchPlacement {
     /// The old fragments go when no reader can be on its way to them any more.
     async fn leave_strays(&self, tx: &mut Tx<'_>, drives: &[u8]) -> Result<(), MetadataError> {
         let not_before_ms = tx.garbage_not_before_ms();
-        for (index, number) in super::repair::numbers(drives) {
+        for (index, number) in numbers(drives) {
             if number == 0 {
                 continue;
             }
             tx.execute(
                 "INSERT INTO strays (drive_number, blob_id, region, generation, fragment_index, \
-                 not_before_ms, doomed) VALUES ($1, $2, $3, $4, $5, $6, 0) \
+                 not_before_ms, doomed) SELECT drives.drive_number, $2, $3, $4, $5, $6, 0 \
+                 FROM drives WHERE drives.drive_number = $1 AND drives.duty <> 'removed' \
                  ON CONFLICT (drive_number, blob_id, region, generation, fragment_index) \
                  DO UPDATE SET not_before_ms = CASE \
                  WHEN strays.not_before_ms > excluded.not_before_ms \

@@ -3,8 +3,10 @@
 //! Both lock the blob's row first, as the sweeper does: a blob that is declared dead in between
 //! takes its debts with it, and what was written for it is a recorded stray.
 
+use holdfast_types::mutant::{self, Mutant};
 use holdfast_types::{BlobId, FragmentIndex, Generation, Region};
 
+use crate::commands::duty;
 use crate::drives::DriveDuty;
 use crate::engine::Apply;
 use crate::error::MetadataError;
@@ -63,9 +65,12 @@ impl Apply for SettleDebts {
             return Ok(Settlement::Gone);
         };
         let before = drives.clone();
+        let removed = self.removed(tx).await?;
         let mut made = Vec::with_capacity(self.settled.len());
         for settled in &self.settled {
-            made.push(self.settle(tx, settled, &mut drives).await?);
+            let is_made = !removed.contains(&tx.drives().stored_number(Some(settled.to))?)
+                && self.settle(tx, settled, &mut drives).await?;
+            made.push(is_made);
         }
         if drives != before {
             tx.execute(
@@ -85,6 +90,15 @@ impl Apply for SettleDebts {
 }
 
 impl SettleDebts {
+    /// The drives that it would settle on and that were removed meanwhile: the fragments stay owed.
+    async fn removed(&self, tx: &mut Tx<'_>) -> Result<Vec<u32>, MetadataError> {
+        let targets = self.settled.iter().map(|settled| settled.to);
+        let numbers = targets
+            .map(|drive| tx.drives().stored_number(Some(drive)))
+            .collect::<Result<Vec<u32>, _>>()?;
+        duty::removed_of(tx, numbers).await
+    }
+
     async fn settle(
         &self,
         tx: &mut Tx<'_>,
@@ -152,7 +166,7 @@ impl SettleDebts {
                 ],
             )
             .await?;
-        Ok(taken == 1)
+        Ok(taken == 1 || mutant::active(Mutant::IgnoreDoom))
     }
 
     async fn leave_stray(
@@ -244,7 +258,9 @@ pub(crate) async fn forget_debts(
          not_before_ms, doomed) SELECT debts.drive_number, debts.blob_id, debts.region, \
          debts.generation, debts.fragment_index, $3, 0 FROM debts \
          WHERE debts.blob_id = $1 AND debts.region = $2 AND debts.kind = 'unwritten' \
-         AND debts.drive_number <> 0 AND NOT EXISTS (SELECT 1 FROM blobs JOIN placements \
+         AND debts.drive_number <> 0 AND NOT EXISTS (SELECT 1 FROM drives \
+         WHERE drives.drive_number = debts.drive_number AND drives.duty = 'removed') \
+         AND NOT EXISTS (SELECT 1 FROM blobs JOIN placements \
          ON placements.blob_id = blobs.blob_id WHERE blobs.blob_id = $1 \
          AND blobs.state = 'live' AND placements.region = debts.region \
          AND placements.generation = debts.generation) \

@@ -1,6 +1,8 @@
 //! A stray is doomed under its blob's lock before it is deleted, so that a repair and a sweep can't
 //! both have it.
 
+use holdfast_types::mutant::{self, Mutant};
+
 use crate::commands::outcomes::condemn_unknown;
 use crate::engine::Apply;
 use crate::error::MetadataError;
@@ -64,7 +66,7 @@ impl Apply for JudgeStray {
                 )
                 .await?;
             let is_nowhere = drives.get(at..at + 4) == Some([0; 4].as_slice());
-            if owed.is_some() || is_nowhere {
+            if (owed.is_some() || is_nowhere) && !mutant::active(Mutant::IgnoreOwed) {
                 return Ok(StrayVerdict::Kept);
             }
         }
@@ -72,6 +74,11 @@ impl Apply for JudgeStray {
         if due_ms == horizon::NOTHING {
             return Ok(StrayVerdict::Kept);
         }
+        let due_ms = if mutant::active(Mutant::IgnoreIntents) {
+            u64::MAX >> 1
+        } else {
+            due_ms
+        };
         let doomed = tx
             .execute(
                 "UPDATE strays SET doomed = 1 WHERE drive_number = $1 AND blob_id = $2 \

@@ -6,6 +6,7 @@
 //! commits before the first question has left a row that is not due, which the second finds; one
 //! that commits later is still a reference in the first. Only rows seen before both are removed.
 
+use holdfast_types::mutant::{self, Mutant};
 use holdfast_types::{BlobId, Region};
 use uuid::Uuid;
 
@@ -72,13 +73,15 @@ impl BeginSweep {
                 values![&self.blob],
             )
             .await?;
-        if reference.is_some() {
+        if reference.is_some() && !mutant::active(Mutant::SweepReferenced) {
             return Ok(true);
         }
         let due_ms = horizon::due_ms(tx).await?;
         let garbage = garbage_rows(tx, &self.blob).await?;
         // Without any row it is not garbage: nobody may ask for it.
-        Ok(garbage.is_empty() || garbage.iter().any(|row| row.not_before_ms > due_ms))
+        let is_due =
+            |row: &GarbageRow| row.not_before_ms <= due_ms || mutant::active(Mutant::SweepEarly);
+        Ok(garbage.is_empty() || !garbage.iter().all(is_due))
     }
 }
 

@@ -4,7 +4,7 @@ use holdfast_types::{BlobId, DriveId, Generation};
 
 use super::{MAX_ROWS, Metadata, Result, unpack_blob};
 use crate::commands::duty::{PutOrders, SetDuty};
-use crate::drives::{DriveDuty, DriveRecord, PlacedOn, WorkerOrders};
+use crate::drives::{DriveDuty, DriveRecord, PlacedOn, Running, WorkerOrders};
 use crate::model::BlobPlacement;
 use crate::queries::duty;
 
@@ -35,6 +35,14 @@ impl Metadata {
             to,
         })
         .await
+    }
+
+    /// Which transactions are under way now: see [`Running`].
+    ///
+    /// # Errors
+    /// `Unavailable`, `Database`.
+    pub async fn running(&self) -> Result<Running> {
+        query!(self.reader, duty::running())
     }
 
     /// Live blobs with each of their placements in this region, past generations too, in the order

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use holdfast_types::mutant::{self, Mutant};
 use uuid::Uuid;
 
 use super::{MAX_ROWS, Metadata, Result, unpack_blob};
 use crate::command::{
     CopyObject, DeleteObject, DeleteOutcome, Published, PutLegalHold, PutObject, PutRetention,
-    PutTags,
+    PutTags, WriteCondition,
 };
 use crate::model::{
     BucketId, ListPage, ListQuery, LocatedSlice, ObjectPart, Version, VersionSelector,
@@ -29,6 +30,14 @@ impl Metadata {
                 .await?;
             self.number_drives(blob.strays.iter().map(|stray| Some(stray.1)))
                 .await?;
+        }
+        let condition = WriteCondition::default();
+        if mutant::active(Mutant::EffectBefore412) && put.condition != condition {
+            self.run(PutObject {
+                condition,
+                ..put.clone()
+            })
+            .await?;
         }
         self.run(put).await
     }

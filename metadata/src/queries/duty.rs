@@ -3,7 +3,7 @@
 use holdfast_types::{BlobId, DriveId, Region};
 
 use super::placements::{self, PackedBlob};
-use crate::drives::{DriveDuty, DriveRecord, WorkerOrders};
+use crate::drives::{DriveDuty, DriveRecord, Running, WorkerOrders};
 use crate::error::MetadataError;
 use crate::sql::{Row, Tx, values};
 
@@ -66,6 +66,22 @@ pub(crate) async fn all_placements(
             ))
         })
         .collect()
+}
+
+/// Which transactions are under way. SQLite's one writer has ended what its readers can see.
+pub(crate) async fn running(tx: &mut Tx<'_>) -> Result<Running, MetadataError> {
+    let sql = tx.dialect().pick(
+        "SELECT 0, 0",
+        "SELECT CAST(CAST(pg_snapshot_xmin(now) AS TEXT) AS BIGINT), \
+         CAST(CAST(pg_snapshot_xmax(now) AS TEXT) AS BIGINT) \
+         FROM (SELECT pg_current_snapshot() AS now) AS snapshot",
+    );
+    let row = tx.fetch_one(sql, values![]).await?;
+    let row = row.ok_or_else(|| MetadataError::Corrupt("no snapshot".to_owned()))?;
+    Ok(Running {
+        oldest: row.number(0)?,
+        next: row.number(1)?,
+    })
 }
 
 /// What operators told workers.

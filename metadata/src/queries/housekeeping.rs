@@ -1,5 +1,6 @@
 //! Debts, garbage, totals and the change log.
 
+use holdfast_types::mutant::{self, Mutant};
 use holdfast_types::{FragmentIndex, Generation, Region};
 
 use super::horizon;
@@ -147,17 +148,23 @@ pub(crate) async fn changes(
     after: ChangeCursor,
     limit: usize,
 ) -> Result<Vec<Change>, MetadataError> {
-    let sql = tx.dialect().pick(
-        "SELECT transaction_id, change_number, bucket_id, key, sequence, kind, event, version_id, \
-         size, etag, principal, source_address, request_id, at_ms, notification \
+    let numbers_alone = "SELECT transaction_id, change_number, bucket_id, key, sequence, kind, \
+         event, version_id, size, etag, principal, source_address, request_id, at_ms, notification \
          FROM changes WHERE (transaction_id, change_number) > ($1, $2) \
-         ORDER BY transaction_id, change_number LIMIT $3",
+         ORDER BY transaction_id, change_number LIMIT $3";
+    let sql = tx.dialect().pick(
+        numbers_alone,
         "SELECT transaction_id, change_number, bucket_id, key, sequence, kind, event, version_id, \
          size, etag, principal, source_address, request_id, at_ms, notification \
          FROM changes WHERE (transaction_id, change_number) > ($1, $2) AND transaction_id < \
          CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) \
          ORDER BY transaction_id, change_number LIMIT $3",
     );
+    let sql = if mutant::active(Mutant::SequenceCursor) {
+        numbers_alone
+    } else {
+        sql
+    };
     let rows = tx
         .fetch(sql, values![after.transaction, after.number, limit])
         .await?;

@@ -308,8 +308,8 @@ async fn a_key_is_read_in_its_own_order(world: World) {
     let shown = world.metadata.changes(start, 1000).await.unwrap();
     let etags: Vec<&str> = shown.iter().map(|change| change.etag.as_str()).collect();
     assert!(
-        etags.is_empty() || etags[0] == "fast",
-        "the later change of the key is not shown alone: {etags:?}"
+        etags.is_empty(),
+        "one that began before them has not ended: {etags:?}"
     );
     let cursor = shown.last().map_or(ChangeCursor::default(), |c| c.cursor);
 

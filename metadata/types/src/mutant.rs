@@ -32,6 +32,46 @@ pub enum Mutant {
     RetryFsync,
     /// A write replaces a null version without asking whether object lock holds it.
     SkipObjectLock,
+    /// A file comes to its place by being copied there, as over two file systems.
+    RenameAcross,
+    /// A commit that did not happen, as far as can be found out, is answered as done.
+    UnknownIsDone,
+    /// A write takes effect before its condition is asked.
+    EffectBefore412,
+    /// An upload that was completed can be completed again.
+    CompleteTwice,
+    /// What no placement wanted when the page was read is deleted at once.
+    DeleteByAbsence,
+    /// An unknown blob's fragments are noted, and its id can still be published.
+    SkipCondemn,
+    /// A stray is deleted before its time: what a repair or a re-encode is just writing.
+    IgnoreIntents,
+    /// A repair takes in what a sweep of strays is just deleting.
+    IgnoreDoom,
+    /// A stray is deleted that may be the only copy of an owed fragment.
+    IgnoreOwed,
+    /// Things are destroyed while a restored metadata was not compared with the drives.
+    IgnoreEpoch,
+    /// Things are destroyed that a backup knows of.
+    IgnoreBackups,
+    /// A blob is swept before its grace is over.
+    SweepEarly,
+    /// A blob is swept that something refers to.
+    SweepReferenced,
+    /// A repair settles a fragment that was not written.
+    SettleUnwritten,
+    /// A rotten fragment is deleted before `k` others were read through.
+    ReplaceUnread,
+    /// A re-encode deletes the old generation before the new one is current.
+    RemoveBeforeSwitch,
+    /// A placement names a drive that was removed, and nothing is owed.
+    RemovedUnowed,
+    /// A webhook's place in the log is saved before the events are delivered.
+    CursorFirst,
+    /// The change log is read by its numbers, whoever has not ended yet.
+    SequenceCursor,
+    /// Lifecycle acts a day before its time.
+    ExpireEarly,
 }
 
 impl Mutant {
@@ -51,6 +91,26 @@ impl Mutant {
             Self::RetryFsync => "retry-fsync",
             Self::SkipObjectLock => "skip-object-lock",
             Self::SkipDecrypt => "skip-decrypt",
+            Self::RenameAcross => "rename-across",
+            Self::UnknownIsDone => "unknown-is-done",
+            Self::EffectBefore412 => "effect-before-412",
+            Self::CompleteTwice => "complete-twice",
+            Self::DeleteByAbsence => "delete-by-absence",
+            Self::SkipCondemn => "skip-condemn",
+            Self::IgnoreIntents => "ignore-intents",
+            Self::IgnoreDoom => "ignore-doom",
+            Self::IgnoreOwed => "ignore-owed",
+            Self::IgnoreEpoch => "ignore-epoch",
+            Self::IgnoreBackups => "ignore-backups",
+            Self::SweepEarly => "sweep-early",
+            Self::SweepReferenced => "sweep-referenced",
+            Self::SettleUnwritten => "settle-unwritten",
+            Self::ReplaceUnread => "replace-unread",
+            Self::RemoveBeforeSwitch => "remove-before-switch",
+            Self::RemovedUnowed => "removed-unowed",
+            Self::CursorFirst => "cursor-first",
+            Self::SequenceCursor => "sequence-cursor",
+            Self::ExpireEarly => "expire-early",
         }
     }
 }

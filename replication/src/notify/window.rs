@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use holdfast_metadata::model::{BucketId, ChangeCursor};
+use holdfast_types::mutant::{self, Mutant};
 use tokio::time::Instant;
 
 /// A key of a bucket.
@@ -107,6 +108,9 @@ impl Window {
 
     /// Everything up to here is done.
     pub(super) fn done_to(&self) -> ChangeCursor {
+        if mutant::active(Mutant::CursorFirst) {
+            return self.read_to;
+        }
         self.entries
             .front()
             .map_or(self.read_to, |entry| entry.before)

@@ -5,12 +5,15 @@
 //! it was, and what was written is recorded as stray; after it, the old fragments are.
 
 use futures::TryStreamExt;
-use holdfast_erasure::{BlobLocation, Blobs, GetError, PutError, PutSpec, Receipt};
+use holdfast_erasure::{Blobs, GetError, PutError, PutSpec, Receipt};
+use holdfast_metadata::model::BlobPlacement;
 use holdfast_metadata::reencode::{BeginMove, Begun, SwitchPlacement, Switched};
 use holdfast_metadata::{Metadata, MetadataError};
-use holdfast_types::{FragmentIndex, Generation, Region};
+use holdfast_types::mutant::{self, Mutant};
+use holdfast_types::{BlobId, FragmentIndex, Generation, Region};
 
 use super::Wanted;
+use crate::moves::location_of;
 
 /// What came of one blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,17 +75,15 @@ impl Move<'_> {
         };
         let generation = match self.metadata.begin_move(begin).await? {
             Begun::Generation(generation) => generation,
-            Begun::Gone => return Ok(Outcome::Passed),
+            Begun::Gone => return self.refused(placed.blob, from).await,
         };
         spec.generation = generation;
-        let location = BlobLocation {
-            blob: placed.blob,
-            len: placed.len,
-            placement: placed.placement.clone(),
-        };
-        let body = self.blobs.get(location, 0..placed.len).map_err(Box::new);
+        let body = self
+            .blobs
+            .get(location_of(placed), 0..placed.len)
+            .map_err(Box::new);
         match self.blobs.put_on(spec, &drives, body).await {
-            Ok(receipt) => self.switch(from, receipt).await,
+            Ok(receipt) => self.switch(placed, receipt).await,
             Err(error) => {
                 self.metadata.abandon_move(placed.blob, generation).await?;
                 Ok(why(error))
@@ -91,7 +92,15 @@ impl Move<'_> {
     }
 
     /// The new generation is durable on its write quorum.
-    async fn switch(&self, from: Generation, receipt: Receipt) -> Result<Outcome, MetadataError> {
+    pub(super) async fn switch(
+        &self,
+        placed: &BlobPlacement,
+        receipt: Receipt,
+    ) -> Result<Outcome, MetadataError> {
+        let from = placed.placement.generation;
+        if mutant::active(Mutant::RemoveBeforeSwitch) {
+            self.blobs.delete(location_of(placed).fragments()).await;
+        }
         let (blob, generation) = (receipt.blob, receipt.placement.generation);
         let written = receipt.placement.drives.iter().flatten().count() as u64;
         let stored_bytes = written * receipt.placement.layout.fragment_len(receipt.len);
@@ -110,9 +119,19 @@ impl Move<'_> {
             Switched::Made => Ok(Outcome::Moved { stored_bytes }),
             Switched::Not => {
                 self.metadata.abandon_move(blob, generation).await?;
-                Ok(Outcome::Passed)
+                self.refused(blob, from).await
             }
         }
+    }
+
+    /// Where the blob is as it was, it was a drive that was refused: it was removed, say.
+    async fn refused(&self, blob: BlobId, from: Generation) -> Result<Outcome, MetadataError> {
+        Ok(match self.metadata.placement(blob, from).await? {
+            None => Outcome::Passed,
+            Some(_) => Outcome::Blocked(
+                "a drive, or what was written there, was given up meanwhile".to_owned(),
+            ),
+        })
     }
 }
 

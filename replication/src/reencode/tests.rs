@@ -6,12 +6,17 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use holdfast_erasure::BlobLocation;
+use holdfast_erasure::{BlobLocation, FragmentCheck, PutSpec};
+use holdfast_metadata::drives::DriveDuty;
 use holdfast_metadata::model::{BlobPlacement, PolicyRule};
+use holdfast_metadata::reencode::{BeginMove, Begun};
 use holdfast_storage_node::memory::MemoryFaults;
-use holdfast_types::{BlobId, Clock, FragmentStore as _, SizeRule};
+use holdfast_types::{
+    BlobId, Clock, FailureDomain, FragmentIndex, FragmentStore as _, Generation, SizeRule,
+};
 
 use super::*;
+use crate::moves::location_of;
 use crate::repair::Repairer;
 use crate::sweep::Sweeper;
 use crate::testing::{HOUR_MS, World};
@@ -317,6 +322,58 @@ async fn a_deleted_object_is_passed_over_and_leaves_nothing() {
     };
     assert_eq!(one.run(&wanted).await.unwrap(), Outcome::Passed);
     assert_eq!(world.fragments(blob).await, 0, "nothing was written for it");
+}
+
+/// A drive is removed when the new generation is written and not yet current: the old one is whole.
+#[tokio::test]
+async fn what_is_refused_at_the_end_leaves_the_old_generation_whole() {
+    let world = World::new().await;
+    let blob = world.put("a").await;
+    let before = placed(&world, blob).await;
+    let spec = PutSpec {
+        blob,
+        len: before.len,
+        layout: "copies:3".parse().unwrap(),
+        region: world.region.clone(),
+        generation: Generation(1),
+        protect: FailureDomain::Drive,
+        quorum: None,
+    };
+    let drives = world.blobs.choose(&spec).unwrap();
+    let targets = (0..).map(FragmentIndex).zip(drives.iter().flatten());
+    let begin = BeginMove {
+        blob,
+        region: world.region.clone(),
+        from: Generation(0),
+        targets: targets.map(|(index, drive)| (index, *drive)).collect(),
+    };
+    let begun = world.metadata.begin_move(begin).await.unwrap();
+    assert_eq!(begun, Begun::Generation(Generation(1)));
+    let body = world
+        .blobs
+        .get(location_of(&before), 0..before.len)
+        .map_err(Box::new);
+    let receipt = world.blobs.put_on(spec, &drives, body).await.unwrap();
+    let all = [DriveDuty::InUse];
+    let removed = world
+        .metadata
+        .set_drive_duty(drives[0].unwrap(), &all, DriveDuty::Removed);
+    assert!(removed.await.unwrap());
+    let one = Move {
+        metadata: &world.metadata,
+        blobs: &world.blobs,
+        region: &world.region,
+        job: 1,
+    };
+    let outcome = one.switch(&before, receipt).await.unwrap();
+    assert!(matches!(outcome, Outcome::Blocked(_)), "{outcome:?}");
+    assert_eq!(placed(&world, blob).await, before);
+    for (drive, id) in location_of(&before).fragments() {
+        let check = world
+            .blobs
+            .check_fragment(&location_of(&before), id.index, drive);
+        assert_eq!(check.await, FragmentCheck::Good, "{id}");
+    }
 }
 
 /// Polls the worker's step so often, and drops it where it is then.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use holdfast_metadata::command::ReportDebts;
 use holdfast_metadata::model::{Debt, DebtKind};
+use holdfast_storage_node::memory::MemoryFaults;
 use holdfast_types::{BlobId, Drive, FragmentId, FragmentIndex, Generation};
 
 use super::*;
@@ -213,7 +214,6 @@ async fn what_two_lost_drives_held_is_made_anew_and_then_two_others_may_go() {
     let mut lost = LostDrives::new(
         world.metadata.clone(),
         Arc::new(world.store.clone()),
-        Arc::clone(&world.clock) as Arc<dyn Clock>,
         GONE_AFTER,
     );
     rounds(&mut lost).await;
@@ -295,6 +295,28 @@ async fn a_repair_that_died_after_its_write_is_finished_by_the_next() {
     rounds(&mut repair).await;
     assert_eq!(handle.status().repaired_fragments, 1);
     assert_eq!(drives_of(&world, blob).await[3], new);
+    assert_whole(&world, blob).await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_stays_owed() {
+    let world = World::new().await;
+    let blob = world.put("film").await;
+    let drive = report(&world, blob, 1, DebtKind::Missing).await;
+    world.store.lose(drive, &fragment(&world, blob, 1));
+    let before = drives_of(&world, blob).await;
+    let faults = MemoryFaults {
+        writes_fail_after: Some(0),
+        ..MemoryFaults::default()
+    };
+    world.store.set_faults(drive, faults);
+    let (mut repair, handle) = repairer(&world);
+    rounds(&mut repair).await;
+    assert_eq!((debts(&world).await, handle.status().blocked), (1, 1));
+    assert_eq!(drives_of(&world, blob).await, before);
+    world.store.set_faults(drive, MemoryFaults::default());
+    rounds(&mut repair).await;
+    assert_eq!(debts(&world).await, 0);
     assert_whole(&world, blob).await;
 }
 
