@@ -41,6 +41,8 @@ mod drive_duty;
 mod drive_races;
 #[path = "conformance/faults.rs"]
 mod faults;
+#[path = "conformance/forbidden.rs"]
+mod forbidden;
 #[path = "conformance/hooks.rs"]
 mod hooks;
 #[path = "conformance/interleaving.rs"]

@@ -128,10 +128,11 @@ impl Keeper {
         let survey = tokio::task::spawn_blocking(move || Survey::take(&read))
             .await
             .map_err(|error| error.to_string())?;
-        let (epoch, term) = survey.newest();
+        let (epoch, _) = survey.newest();
         if epoch > position.epoch {
             return Err(superseded(position.epoch, epoch));
         }
+        let term = survey.newest_term(position.epoch);
         let wanted = (config.may_lose + 1).min(shelves.len());
         let is_there = survey.end().is_some_and(|end| end.mark == position.mark);
         let current: Vec<DriveId> = shelves
@@ -273,16 +274,16 @@ impl Keeper {
         if self.check_ready().is_err() {
             self.rescue(&record).await;
         }
-        if let Err(reason) = self.check_ready() {
-            // Some drive may have the record: what is committed instead of it must be newer.
-            if self.term == record.term {
-                self.new_term().await;
-            }
-            return Err(reason);
+        let done = self.check_ready();
+        match &done {
+            Ok(()) => self.position = record.position,
+            // Some drive may have it. The next group has the same number: what comes of that must
+            // be newer than this.
+            Err(_) if self.term == record.term => self.new_term().await,
+            Err(_) => {}
         }
-        self.position = record.position;
         self.tell();
-        Ok(())
+        done
     }
 
     /// Too few drives have `record`: brings others in, which get it too, while its group waits.
@@ -554,8 +555,8 @@ impl Keeper {
         self.imaging = Some(Imaging { task, joining });
     }
 
-    /// Waits so long for the image and lets the drives that have it count. Whether holders have
-    /// changed.
+    /// Waits so long for the image and lets the drives that have it count. Whether that asks for a
+    /// new term: holders have changed, or drives that were to be have no image.
     async fn finish_imaging(&mut self, limit: Duration) -> bool {
         let Some(mut imaging) = self.imaging.take() else {
             return false;
@@ -614,7 +615,6 @@ impl Keeper {
 
     /// Lets the drives go that the image was for. Whether there were any: a new term then gives
     /// their next segments other names.
-
     fn image_failed(&mut self, reason: &str, joining: bool) -> bool {
         tracing::error!(reason, "an image of the metadata could not be made");
         self.last_complaint = reason.to_owned();

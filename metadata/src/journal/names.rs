@@ -32,6 +32,15 @@ impl Name {
         }
     }
 
+    /// The epoch and the term in which it was begun.
+    pub(super) const fn begun_in(self) -> (u64, u64) {
+        match self {
+            Self::Notice { epoch, term }
+            | Self::Base { epoch, term, .. }
+            | Self::Segment { epoch, term, .. } => (epoch, term),
+        }
+    }
+
     /// What a file's name says; `None` for files that are nobody's.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let mut fields = name.split('-');

@@ -26,9 +26,9 @@ pub(super) struct Base {
 }
 
 /// A record on a drive.
-#[derive(Clone)]
 struct Found {
-    segment: Segment,
+    /// Shared: there may be a million records, and a segment has its schema with it.
+    segment: Arc<Segment>,
     place: Place,
 }
 
@@ -40,6 +40,8 @@ pub(super) struct Survey {
     pub(super) present: BTreeSet<DriveId>,
     /// The newest notice.
     pub(super) notice: Option<Notice>,
+    /// Epochs and terms that names of files speak of, whatever is in the files.
+    named: BTreeSet<(u64, u64)>,
     bases: Vec<Base>,
     /// Every copy of every record, by its mark.
     records: HashMap<Uuid, Vec<Found>>,
@@ -87,7 +89,9 @@ impl Survey {
     fn read(&mut self, shelf: &Arc<dyn Shelf>) -> io::Result<()> {
         let names = shelf.list()?;
         for name in names {
-            let read = match Name::parse(&name) {
+            let parsed = Name::parse(&name);
+            self.named.extend(parsed.map(Name::begun_in));
+            let read = match parsed {
                 None => continue,
                 Some(Name::Notice { .. }) => self.read_notice(shelf, &name),
                 Some(Name::Base { term, .. }) => self.read_base(shelf, &name, term),
@@ -160,12 +164,13 @@ impl Survey {
                 "{name} on drive {drive} has {damaged} damaged pages"
             ));
         }
+        let segment = Arc::new(segment);
         let marks = self.on_drive.entry(shelf.drive()).or_default();
         for place in places {
             let mark = place.head.position.mark;
             marks.insert(mark);
             self.records.entry(mark).or_default().push(Found {
-                segment: segment.clone(),
+                segment: Arc::clone(&segment),
                 place,
             });
         }
@@ -189,6 +194,14 @@ impl Survey {
             (head.position.epoch, head.term)
         });
         notice.chain(bases).chain(records).max().unwrap_or_default()
+    }
+
+    /// The newest term of `epoch` in which anything was begun, be it a file with nothing in it yet:
+    /// its name must not be wanted again.
+    pub(super) fn newest_term(&self, epoch: u64) -> u64 {
+        let named = self.named.range((epoch, 0)..=(epoch, u64::MAX));
+        let (_, told) = self.newest();
+        named.map(|(_, term)| *term).max().unwrap_or(0).max(told)
     }
 
     /// The newest end of a history that there is a word of.

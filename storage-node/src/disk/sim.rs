@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 
 use super::{Disk, DiskFile, Space, Stamp, Volume};
-use medium::Medium;
+use medium::{Fuse, Medium};
 
 /// A kind of operation that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,10 +179,19 @@ impl SimDisk {
         self.with(|medium| medium.cut_at = Some(medium.operations + operations));
     }
 
+    /// The same for several disks: the power of all of them goes at one moment, once `operations`
+    /// more have gone well on all of them together.
+    pub fn cut_all_after<'d>(disks: impl IntoIterator<Item = &'d Self>, operations: u64) {
+        let fuse = Arc::new(Fuse::new(operations));
+        for disk in disks {
+            disk.with(|medium| medium.fuse = Some(Arc::clone(&fuse)));
+        }
+    }
+
     /// Whether the power was cut.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.with(|medium| !medium.powered)
+        self.with(|medium| !medium.is_powered())
     }
 
     /// Cuts the power (if it is still on), decides what of the unsynced survives, forgets faults

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
@@ -20,10 +21,40 @@ pub(super) struct Medium {
     pub(super) boot: u64,
     pub(super) operations: u64,
     pub(super) cut_at: Option<u64>,
+    /// What its power comes through, if that is shared with other disks.
+    pub(super) fuse: Option<Arc<Fuse>>,
     pub(super) faults: Vec<Fault>,
     pub(super) locked: HashSet<u64>,
     nodes: HashMap<u64, Node>,
     next_inode: u64,
+}
+
+/// Power for several disks at once: it lasts for so many operations on all of them together.
+pub(super) struct Fuse {
+    /// One more than the operations that are left; 0 once the power is gone.
+    left: AtomicU64,
+}
+
+impl Fuse {
+    pub(super) const fn new(operations: u64) -> Self {
+        Self {
+            left: AtomicU64::new(operations.saturating_add(1)),
+        }
+    }
+
+    /// Uses an operation up; `false` if the power fails during it.
+    fn take(&self) -> bool {
+        let taken = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        taken.is_ok_and(|before| before > 1)
+    }
+
+    fn is_blown(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == 0
+    }
 }
 
 #[derive(Clone)]
@@ -55,6 +86,7 @@ impl Medium {
             boot: 0,
             operations: 0,
             cut_at: None,
+            fuse: None,
             faults: Vec::new(),
             locked: HashSet::new(),
             nodes: HashMap::from([(ROOT, Node::Folder(FolderNode::default()))]),
@@ -65,6 +97,7 @@ impl Medium {
     pub(super) fn fork(&self) -> Self {
         Self {
             serial: next_serial(),
+            fuse: self.fuse.clone(),
             faults: self.faults.clone(),
             locked: HashSet::new(),
             nodes: self.nodes.clone(),
@@ -73,7 +106,7 @@ impl Medium {
     }
 
     pub(super) fn check_power(&self, boot: u64) -> io::Result<()> {
-        if self.powered && self.boot == boot {
+        if self.is_powered() && self.boot == boot {
             Ok(())
         } else {
             Err(Errno::IO.into())
@@ -96,9 +129,14 @@ impl Medium {
         Ok(())
     }
 
+    pub(super) fn is_powered(&self) -> bool {
+        self.powered && !self.fuse.as_ref().is_some_and(|fuse| fuse.is_blown())
+    }
+
     /// Counts an operation; `false` if the power fails during it.
     fn count(&mut self) -> bool {
-        if self.cut_at.is_some_and(|cut_at| self.operations >= cut_at) {
+        let is_over = self.cut_at.is_some_and(|cut_at| self.operations >= cut_at);
+        if is_over || self.fuse.as_ref().is_some_and(|fuse| !fuse.take()) {
             self.powered = false;
         } else {
             self.operations += 1;
@@ -371,6 +409,7 @@ impl Medium {
         self.powered = true;
         self.boot += 1;
         self.cut_at = None;
+        self.fuse = None;
         self.faults.clear();
         self.locked.clear();
     }
