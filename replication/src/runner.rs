@@ -457,6 +457,10 @@ mod tests {
 
     #[async_trait]
     impl Worker for Told {
+        fn leased(&mut self) -> Option<&mut Metadata> {
+            None
+        }
+
         fn name(&self) -> &'static str {
             "told"
         }
@@ -534,6 +538,10 @@ mod tests {
 
     #[async_trait]
     impl Worker for Panicking {
+        fn leased(&mut self) -> Option<&mut Metadata> {
+            None
+        }
+
         fn name(&self) -> &'static str {
             "panicking"
         }

@@ -29,6 +29,8 @@ use holdfast_types::{FailureDomain, Region, SizeRule, SystemClock};
 #[path = "../../metadata/tests/conformance/postgres_server.rs"]
 mod postgres_server;
 
+/// Longer than any test: no event is put aside.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 const CHILD: &str = "HOLDFAST_FROZEN_CHILD";
 const BUCKET: &str = "films";
 const WORKERS: [&str; 3] = ["webhooks", "lifecycle", "usage-fold"];
@@ -322,7 +324,8 @@ async fn work(name: &str, url: &str) {
         // Says in each event who delivers it.
         owner_id: name.to_owned(),
     };
-    let (notifier, _board) = Notifier::new(metadata.clone(), facts, Arc::new(SystemClock));
+    let clock = Arc::new(SystemClock);
+    let (notifier, _board) = Notifier::new(metadata.clone(), facts, clock, PATIENCE);
     workers.start(notifier);
     let (lifecycle, report) = Lifecycle::new(metadata.clone());
     workers.start(lifecycle);

@@ -368,10 +368,9 @@ async fn what_is_refused_at_the_end_leaves_the_old_generation_whole() {
     let outcome = one.switch(&before, receipt).await.unwrap();
     assert!(matches!(outcome, Outcome::Blocked(_)), "{outcome:?}");
     assert_eq!(placed(&world, blob).await, before);
-    for (drive, id) in location_of(&before).fragments() {
-        let check = world
-            .blobs
-            .check_fragment(&location_of(&before), id.index, drive);
+    let location = location_of(&before);
+    for (drive, id) in location.fragments() {
+        let check = world.blobs.check_fragment(&location, id.index, drive);
         assert_eq!(check.await, FragmentCheck::Good, "{id}");
     }
 }
