@@ -68,9 +68,15 @@ async fn furnished_with_locks() -> World {
     world
 }
 
-/// Statements that break one thing in the vault, what they break, and words of what is told of the
-/// lock, if anything is to be.
-const LOCKS_BROKEN: &[(&[&str], &[Invariant], Option<(&str, &str)>)] = &[
+/// Statements that break one thing in the vault, what they break, and the key and words of what is
+/// told of the lock, if anything is to be.
+type Breaks = (
+    &'static [&'static str],
+    &'static [Invariant],
+    Option<(&'static str, &'static str)>,
+);
+
+const LOCKS_BROKEN: &[Breaks] = &[
     (
         &["UPDATE blobs SET state = 'dead' WHERE len = 61000"],
         &[Invariant::I6, Invariant::I17],

@@ -223,7 +223,10 @@ fn is_kept(lock: &Lock) -> bool {
 fn some_expiration(random: &mut Random) -> (Filter, When) {
     let times = [When::Now, When::InADay, When::InYears, When::LoneMarkers];
     match *random.pick(&times) {
-        When::LoneMarkers => (Filter::Prefix(random.pick(&PREFIXES)), When::LoneMarkers),
+        When::LoneMarkers => (
+            Filter::Prefix(random.pick::<&str>(&PREFIXES)),
+            When::LoneMarkers,
+        ),
         when => (some_filter(random), when),
     }
 }
@@ -233,7 +236,7 @@ fn some_filter(random: &mut Random) -> Filter {
         0 => Filter::Tag(format!("key {}", random.below(3)), "blue"),
         1 => Filter::LargerThan(random.below(70_000) as usize),
         2 => Filter::SmallerThan(1 + random.below(70_000) as usize),
-        _ => Filter::Prefix(random.pick(&PREFIXES)),
+        _ => Filter::Prefix(random.pick::<&str>(&PREFIXES)),
     }
 }
 
