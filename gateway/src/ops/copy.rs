@@ -31,7 +31,6 @@ const ATTEMPTS: u32 = 3;
 impl Gateway {
     pub(super) async fn copy(&self, input: CopyObjectInput) -> Result<CopyObjectOutput, S3Error> {
         let bucket = self.bucket(&input.bucket).await?;
-        self.check_lock(&bucket, &input.lock)?;
         // The class must exist, although the bytes may stay as they are.
         let policy = self
             .policy(&input.bucket, &bucket, input.storage_class.as_ref())
