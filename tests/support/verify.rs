@@ -84,6 +84,15 @@ impl Server {
         });
     }
 
+    /// The same, with a look at every byte: rot that neither a reader nor a scrub has met is not
+    /// known to be owed.
+    pub(crate) fn wait_until_every_byte_is_whole(&mut self, deadline: Duration) {
+        self.wait_until("every byte is whole", deadline, |server| {
+            let verified = server.verify_live(&["--deep"]);
+            verified.clean && verified.degraded() == 0
+        });
+    }
+
     /// How every test of a fault ends: redundancy becomes full, the process stops well, and a look
     /// at every byte finds nothing.
     pub(crate) fn end_whole(&mut self, deadline: Duration) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::model::faults::{damage, data_files, write_in_place};
+use super::model::faults::{CONFIG, damage, data_files, replace, write_in_place};
 use crate::support::client::{Call, Client};
 use crate::support::random::Random;
 use crate::support::server::Server;
@@ -15,7 +15,10 @@ const BUCKET: &str = "drives";
 const DRIVES: usize = 6;
 
 /// How long a returned drive may take to be found.
-const RETURN_DEADLINE: Duration = Duration::from_secs(30);
+const RETURN_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long it may take until everything that drives lack is on them again.
+const WHOLE_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Objects of every kind of layout: empty, packed copies, one short stripe, several, and parts.
 struct Objects {
@@ -75,6 +78,7 @@ fn any_two_drives_can_be_taken_away_while_it_serves() {
     }
     await_writes(&mut server, &client);
     objects.assert_all_read(&client, "after all came back");
+    server.end_whole(WHOLE_DEADLINE);
 }
 
 #[test]
@@ -106,6 +110,7 @@ fn writes_need_five_drives_and_resume_when_they_return() {
     bring_back(&server, &[5, 2]);
     await_writes(&mut server, &client);
     objects.assert_all_read(&client, "with all drives again");
+    server.end_whole(WHOLE_DEADLINE);
 }
 
 #[test]
@@ -126,12 +131,16 @@ fn it_starts_without_two_drives_and_finds_them_when_they_are_swapped() {
     await_writes(&mut server, &client);
     take_away(&server, &[2, 3]);
     objects.assert_all_read(&client, "swapped, and without 2 and 3");
+    bring_back(&server, &[2, 3]);
+    await_drives(&mut server);
+    server.end_whole(WHOLE_DEADLINE);
 }
 
 #[test]
 fn two_wiped_drives_lose_nothing() {
     for (first, second, restart) in [(1, 2, false), (3, 6, true)] {
-        let mut server = Server::start("drives-wiped");
+        let mut server = Server::prepare("drives-wiped").with_config(CONFIG);
+        server.restart();
         let client = server.client();
         let objects = Objects::put(&client);
         if restart {
@@ -145,6 +154,12 @@ fn two_wiped_drives_lose_nothing() {
             server.restart_degraded();
         }
         objects.assert_all_read(&client, &format!("{first} and {second} wiped"));
+        for number in [first, second] {
+            let folder = server.drive(number);
+            replace(&mut server, &folder);
+        }
+        await_drives(&mut server);
+        server.end_whole(WHOLE_DEADLINE);
     }
 }
 
@@ -185,7 +200,8 @@ fn two_removed_drives_lose_nothing() {
 
 #[test]
 fn flipped_bits_on_two_drives_change_no_byte() {
-    let mut server = Server::start("drives-flipped");
+    let mut server = Server::prepare("drives-flipped").with_config(CONFIG);
+    server.restart();
     let client = server.client();
     let objects = Objects::put(&client);
     let mut random = Random::new(3);
@@ -206,11 +222,14 @@ fn flipped_bits_on_two_drives_change_no_byte() {
     server.kill();
     server.restart_degraded();
     objects.assert_all_read(&client, "with flipped bits, after a restart");
+    server.wait_until_every_byte_is_whole(WHOLE_DEADLINE);
+    server.end_whole(WHOLE_DEADLINE);
 }
 
 #[test]
 fn truncated_and_misplaced_fragments_are_not_believed() {
-    let mut server = Server::start("drives-truncated");
+    let mut server = Server::prepare("drives-truncated").with_config(CONFIG);
+    server.restart();
     let client = server.client();
     let objects = Objects::put(&client);
     server.kill();
@@ -227,6 +246,8 @@ fn truncated_and_misplaced_fragments_are_not_believed() {
     }
     server.restart_degraded();
     objects.assert_all_read(&client, "2 truncated, 5 shuffled");
+    server.wait_until_every_byte_is_whole(WHOLE_DEADLINE);
+    server.end_whole(WHOLE_DEADLINE);
 }
 
 #[test]
@@ -257,13 +278,13 @@ fn two_read_only_drives_are_read_and_not_written() {
     server.restart();
     await_writes(&mut server, &client);
     objects.assert_all_read(&client, "writable again");
-    server.kill();
+    server.end_whole(WHOLE_DEADLINE);
 }
 
 #[test]
 fn a_full_drive_is_passed_over() {
     let server = Server::prepare("drives-full");
-    let Some(_mounts) = Mounts::make(&server, &[6], "1088m") else {
+    let Some(mounts) = Mounts::make(&server, &[6], "1088m") else {
         println!("skipped: it needs root and may mount tmpfs");
         return;
     };
@@ -281,7 +302,42 @@ fn a_full_drive_is_passed_over() {
         let answer = client.get(BUCKET, &format!("full/{number}"));
         assert!(answer.body == body, "object {number} reads back");
     }
-    server.kill();
+    // With room again it gets what it lacks.
+    mounts.remount("size=2g");
+    await_drives(&mut server);
+    server.end_whole(WHOLE_DEADLINE);
+}
+
+#[test]
+fn f15_a_drive_without_inodes_counts_as_full_until_it_has_some() {
+    let server = Server::prepare("drives-inodes");
+    let Some(mounts) = Mounts::make(&server, &[2], "2g") else {
+        println!("skipped: it needs root and may mount tmpfs");
+        return;
+    };
+    let mut server = server;
+    server.restart();
+    let client = server.client();
+    let objects = Objects::put(&client);
+    mounts.remount(&format!("nr_inodes={}", mounts.inodes_used() + 2));
+    let body = Random::new(15).bytes(900_000);
+    for number in 0..12 {
+        client.put(BUCKET, &format!("inodes/{number}"), &body);
+    }
+    server.wait_until("the drive is full", RETURN_DEADLINE, |server| {
+        let drives = server.admin_json(&["drive", "list"]);
+        let drives = drives["drives"].as_array().expect("drives are listed");
+        drives.iter().any(|drive| drive["state"] == "read-only")
+    });
+    objects.assert_all_read(&client, "without inodes");
+    mounts.remount("nr_inodes=1000000");
+    await_writes(&mut server, &client);
+    objects.assert_all_read(&client, "with inodes again");
+    for number in 0..12 {
+        let answer = client.get(BUCKET, &format!("inodes/{number}"));
+        assert!(answer.body == body, "object {number} reads back");
+    }
+    server.end_whole(WHOLE_DEADLINE);
 }
 
 /// Drives that are file systems of their own, so that they can be made full or read-only.
@@ -306,6 +362,18 @@ impl Mounts {
             made.folders.push(folder);
         }
         Some(made)
+    }
+
+    /// Files and folders on the first of them.
+    fn inodes_used(&self) -> u64 {
+        let said = Command::new("stat")
+            .args(["--file-system", "--format", "%c %d"])
+            .arg(&self.folders[0])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        let (all, free) = said.trim().split_once(' ').unwrap();
+        all.parse::<u64>().unwrap() - free.parse::<u64>().unwrap()
     }
 
     fn remount(&self, mode: &str) {

@@ -12,6 +12,7 @@ mod lifecycle;
 mod locks;
 mod memory;
 mod model;
+mod power_cut;
 mod rates;
 mod reencode;
 mod samples;

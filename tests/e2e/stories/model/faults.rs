@@ -1,48 +1,86 @@
-//! Drive faults in the middle of a run. Two drives, the victims, are taken away, brought back,
-//! damaged and wiped; more than two would be more than 4+2 promises to survive.
+//! Drive faults in the middle of a run. Two drives, the victims, vanish and come back stale, rot,
+//! are wiped and replaced by command, change places, fill up and become read-only, and the process
+//! is killed; more than two would be more than 4+2 promises to survive. In the end all of it is
+//! mended, and redundancy must become full again.
+//!
+//! A fault is not done before the server knows how the one before it ended.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::run::Run;
 use crate::support::random::Random;
+use crate::support::server::Server;
+
+/// What is wrong is found and made good soon.
+pub(crate) const CONFIG: &str = "[storage_node]\nscrub_period_seconds = 5\n\
+    [worker]\ndrive_gone_seconds = 1\ngarbage_grace_seconds = 2\ninventory_period_seconds = 2\n\
+    unknown_age_seconds = 5\nquarantine_seconds = 2\n";
+
+const DRIVES: usize = 6;
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Room for a run and for what a drive keeps in reserve; only what is used takes memory.
+const ROOMY: &str = "size=4g";
 
 /// How a victim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
     Good,
     Away,
-    /// Emptied; it stays so, because nothing rebuilds it yet.
+    /// Emptied, and not yet replaced.
     Wiped,
+    Full,
+    ReadOnly,
+}
+
+/// A drive that faults happen to.
+#[derive(Debug)]
+struct Victim {
+    drive: usize,
+    health: Health,
+    /// It is a file system of its own, which can be filled and made read-only, but not moved.
+    is_mount: bool,
+    folder: PathBuf,
 }
 
 /// The victims and how they are.
 #[derive(Debug)]
 pub(crate) struct Faults {
-    victims: [(usize, Health); 2],
-    /// Damaged bytes stay damaged, so a write may lose a drive to them at any time.
+    victims: [Victim; 2],
+    /// Damaged bytes may not have been found yet, so a write may lose a drive to them at any time.
     damaged: bool,
+    /// How many there were.
+    done: u64,
 }
 
 impl Faults {
-    /// Draws the victims.
-    pub(crate) fn new(random: &mut Random) -> Self {
+    /// Draws the victims. To be called before the server's first start.
+    pub(crate) fn prepare(server: &Server, random: &mut Random) -> Self {
         let first = random.below(6) as usize;
         let second = (first + 1 + random.below(5) as usize) % 6;
+        let with_mount = random.percent(50);
+        let victim = |number: usize, is_mount: bool| {
+            let folder = server.drive(number + 1);
+            Victim {
+                drive: number + 1,
+                health: Health::Good,
+                is_mount: is_mount && mount(&folder),
+                folder,
+            }
+        };
         Self {
-            victims: [(first + 1, Health::Good), (second + 1, Health::Good)],
+            victims: [victim(first, false), victim(second, with_mount)],
             damaged: false,
+            done: 0,
         }
     }
 
     /// Whether anything is wrong, so that a write may be refused.
     pub(crate) fn any(&self) -> bool {
-        self.damaged
-            || self
-                .victims
-                .iter()
-                .any(|(_, health)| *health != Health::Good)
+        let mut victims = self.victims.iter();
+        self.damaged || victims.any(|victim| victim.health != Health::Good)
     }
 
     /// Now and then does something to a victim.
@@ -51,69 +89,253 @@ impl Faults {
             return;
         }
         let which = run.random.below(2) as usize;
-        let (drive, health) = self.victims[which];
-        let folder = run.server.drive(drive);
-        self.victims[which].1 = match (health, run.random.below(10)) {
-            (Health::Away, 0..5) => {
-                run.note(format!("drive {drive} comes back"));
-                restore(&folder);
-                Health::Good
+        let choice = run.random.below(12);
+        let Victim {
+            drive,
+            health,
+            is_mount,
+            ref folder,
+        } = self.victims[which];
+        let folder = folder.clone();
+        match (health, choice) {
+            (Health::Good, 0..4) if !is_mount => {
+                run.note(format!("drive {drive} vanishes"));
+                let away = away(&folder);
+                fs::create_dir_all(away.parent().expect("it is in a folder"))
+                    .and_then(|()| fs::rename(&folder, away))
+                    .expect("a folder can be moved");
+                self.victims[which].health = Health::Away;
+                self.done += 1;
             }
-            (Health::Good, 0..4) => {
-                run.note(format!("drive {drive} goes away"));
-                fs::rename(&folder, away(&folder)).expect("a folder can be renamed");
-                Health::Away
+            (Health::Good, 0..3) => {
+                run.note(format!("drive {drive} is full"));
+                fill(&folder);
+                self.victims[which].health = Health::Full;
+                self.done += 1;
             }
-            (Health::Good, 4..8) => {
+            (Health::Good, 3) => {
+                run.note(format!("drive {drive} becomes read-only"));
+                // Files that are open for writing would refuse it.
+                run.server.kill();
+                remount(&folder, "ro");
+                run.server.restart_degraded();
+                self.victims[which].health = Health::ReadOnly;
+                self.done += 1;
+            }
+            (Health::Good, 4..7) => {
                 run.note(format!("drive {drive} is damaged"));
                 self.damaged = true;
+                self.done += 1;
                 damage(&folder, &mut run.random);
-                Health::Good
             }
-            (Health::Good, 8) => {
+            (Health::Good, 7) => {
                 run.note(format!("drive {drive} is wiped"));
-                wipe(&folder);
-                Health::Wiped
+                empty(&folder);
+                self.victims[which].health = Health::Wiped;
+                self.done += 1;
             }
-            (health, _) => health,
-        };
-        if health == Health::Away && !self.any() {
-            // Nothing excuses a refusal now, so the server must have noticed.
-            let minute = Duration::from_secs(60);
-            run.server
-                .wait_until("drives are noticed that came back", minute, |server| {
-                    server
-                        .admin_get("/readyz?writes")
-                        .is_ok_and(|answer| answer.status == 200)
-                });
+            (Health::Good, 8 | 9) => self.swap(run),
+            (Health::Good, _) => {}
+            (_, 10 | 11) => {
+                run.note("killed while a drive is ill");
+                self.done += 1;
+                run.server.kill();
+                run.server.restart_degraded();
+                self.await_known(run);
+            }
+            (_, 0..6) => {
+                run.note(format!("drive {drive} is mended ({health:?})"));
+                self.mend(run, which);
+            }
+            _ => {}
         }
     }
 
-    /// Brings back what can be brought back.
+    /// The victims change places, if both are well and can.
+    fn swap(&mut self, run: &mut Run) {
+        let [one, other] = &self.victims;
+        let may = |victim: &Victim| victim.health == Health::Good && !victim.is_mount;
+        if !may(one) || !may(other) {
+            return;
+        }
+        let (first, second) = (&one.folder, &other.folder);
+        run.note(format!("drives {} and {} swap", one.drive, other.drive));
+        self.done += 1;
+        let before = [id_at(&run.server, first), id_at(&run.server, second)];
+        let aside = first.with_extension("aside");
+        fs::rename(first, &aside).expect("a folder can be renamed");
+        fs::rename(second, first).expect("a folder can be renamed");
+        fs::rename(&aside, second).expect("a folder can be renamed");
+        let what = "drives that changed places are found";
+        run.server.wait_until(what, DEADLINE, |server| {
+            let after = [id_at(server, second), id_at(server, first)];
+            before.iter().all(Option::is_some) && after == before
+        });
+        self.await_known(run);
+    }
+
+    /// Ends what is wrong with a victim, as far as an operator does it.
+    fn mend(&mut self, run: &mut Run, which: usize) {
+        let victim = &mut self.victims[which];
+        let folder = &victim.folder;
+        match victim.health {
+            Health::Good => return,
+            Health::Away => restore(folder),
+            Health::Full => remount(folder, ROOMY),
+            Health::ReadOnly => {
+                run.server.kill();
+                remount(folder, "rw");
+                run.server.restart_degraded();
+            }
+            Health::Wiped => replace(&mut run.server, folder),
+        }
+        victim.health = Health::Good;
+        self.await_known(run);
+    }
+
+    /// Waits until the server knows which drives are there.
+    fn await_known(&self, run: &mut Run) {
+        let ill = self.victims.iter().filter(|v| v.health != Health::Good);
+        let well = DRIVES - ill.count();
+        let what = "drives that are back are known";
+        run.server.wait_until(what, DEADLINE, |server| {
+            let view = server.admin_json(&["drive", "list"]);
+            let drives = view["drives"].as_array().expect("drives are listed");
+            drives.iter().filter(|d| d["state"] == "online").count() >= well
+        });
+        if !self.any() {
+            // Nothing excuses a refusal now.
+            let what = "writes are taken again";
+            run.server.wait_until(what, DEADLINE, |server| {
+                let ready = server.admin_get("/readyz?writes");
+                ready.is_ok_and(|answer| answer.status == 200)
+            });
+        }
+    }
+
+    /// Mends everything, after which the workers must bring redundancy back.
     pub(crate) fn heal(&mut self, run: &mut Run) {
-        for (drive, health) in &mut self.victims {
-            if *health == Health::Away {
-                restore(&run.server.drive(*drive));
-                *health = Health::Good;
+        for which in 0..self.victims.len() {
+            self.mend(run, which);
+        }
+        self.await_known(run);
+        run.server.wait_until_every_byte_is_whole(DEADLINE);
+        self.damaged = false;
+        println!("seed {}: {} faults made good", run.plan.seed, self.done);
+    }
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        for victim in self.victims.iter().filter(|victim| victim.is_mount) {
+            let umount = Command::new("umount")
+                .arg("-l")
+                .arg(&victim.folder)
+                .status();
+            umount.ok();
+        }
+    }
+}
+
+/// Gives a drive a file system of its own, where this machine allows it.
+fn mount(folder: &Path) -> bool {
+    fs::create_dir_all(folder).expect("a folder can be made");
+    let what = ["-t", "tmpfs", "-o", ROOMY, "tmpfs"];
+    let mounted = Command::new("mount").args(what).arg(folder).status();
+    mounted.is_ok_and(|status| status.success())
+}
+
+fn try_remount(folder: &Path, option: &str) -> bool {
+    let option = format!("remount,{option}");
+    let done = Command::new("mount")
+        .args(["-o", &option])
+        .arg(folder)
+        .output();
+    done.is_ok_and(|done| done.status.success())
+}
+
+fn remount(folder: &Path, option: &str) {
+    assert!(
+        try_remount(folder, option),
+        "{option}: {}",
+        folder.display()
+    );
+}
+
+/// Leaves a file system no room beside what is on it.
+fn fill(folder: &Path) {
+    // What is written between the two makes the second fail.
+    let full = || {
+        let said = Command::new("stat")
+            .args(["--file-system", "--format", "%b %f %S"])
+            .arg(folder)
+            .output()
+            .expect("stat runs");
+        let said = String::from_utf8(said.stdout).expect("it says text");
+        let numbers: Vec<u64> = said
+            .split_whitespace()
+            .map(|word| word.parse().expect("a number"))
+            .collect();
+        let used = (numbers[0] - numbers[1]) * numbers[2];
+        try_remount(folder, &format!("size={used}"))
+    };
+    assert!((0..100).any(|_| full()), "{} is filled", folder.display());
+}
+
+/// Empties a folder, which stays. The server may still be writing into what is in it: that is tried
+/// as often as it takes.
+fn empty(folder: &Path) {
+    let began = Instant::now();
+    let entries = || fs::read_dir(folder).expect("a folder can be listed");
+    while entries().next().is_some() {
+        for entry in entries() {
+            let path = entry.expect("a folder can be listed").path();
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            if let Err(error) = removed {
+                assert!(began.elapsed() < DEADLINE, "{error}");
             }
         }
     }
 }
 
-fn away(folder: &Path) -> PathBuf {
-    folder.with_extension("away")
+/// The id of the drive that is in `folder`, if the server knows of one.
+fn id_at(server: &Server, folder: &Path) -> Option<String> {
+    let path = fs::canonicalize(folder).ok()?;
+    let view = server.admin_json(&["drive", "list"]);
+    let drives = view["drives"].as_array().expect("drives are listed");
+    let found = drives
+        .iter()
+        .find(|drive| drive["path"].as_str() == path.to_str() && drive["state"] == "online");
+    Some(found?["id"].as_str()?.to_owned())
 }
 
-/// Puts an empty folder in a drive's place. The server may still be writing into the old one: it is
-/// emptied out of its way, as often as that takes.
-fn wipe(folder: &Path) {
-    let old = folder.with_extension("wiped");
-    fs::rename(folder, &old).expect("a folder can be renamed");
-    fs::create_dir(folder).expect("a folder can be made");
-    let began = Instant::now();
-    while let Err(error) = fs::remove_dir_all(&old) {
-        assert!(began.elapsed() < Duration::from_secs(60), "{error}");
-    }
+/// Makes a new drive of an emptied folder, in the place of the one that was there.
+pub(crate) fn replace(server: &mut Server, folder: &Path) {
+    let path = fs::canonicalize(folder).expect("the folder is there");
+    let path = path.to_str().expect("a path is text").to_owned();
+    let what = "a wiped drive can be replaced";
+    server.wait_until(what, DEADLINE, |server| {
+        let view = server.admin_json(&["drive", "list"]);
+        let drives = view["drives"].as_array().expect("drives are listed");
+        let missing = drives
+            .iter()
+            .find(|drive| drive["path"] == path.as_str() && drive["state"] == "missing");
+        let id = missing.and_then(|drive| drive["id"].as_str());
+        id.is_some_and(|id| {
+            let words = ["drive", "replace", id, &path, "--shared-disk"];
+            server.admin(&words).status.success()
+        })
+    });
+}
+
+/// Where a drive's folder is while it is away: not among the drives, where a start would find it.
+fn away(folder: &Path) -> PathBuf {
+    let drive = folder.file_name().expect("a drive's folder has a name");
+    let test = folder.ancestors().nth(3).expect("it is in a data folder");
+    test.join("away").join(drive)
 }
 
 /// Puts a folder back; what a server may have made in its place meanwhile must be empty.

@@ -112,15 +112,20 @@ impl Run {
         if let Some((drives, layout)) = plan.layout() {
             server = server.with_arguments(&["--drives", drives, "--layout", layout]);
         }
+        let (mut random, mut faults) = (Random::new(plan.seed), None);
+        if plan.with_faults {
+            server = server.with_config(super::faults::CONFIG);
+            faults = Some(Faults::prepare(&server, &mut random));
+        }
         server.restart();
         let client = server.client();
         let mut run = Self {
             plan,
             client,
             server,
-            random: Random::new(plan.seed),
+            random,
             buckets: BTreeMap::new(),
-            faults: None,
+            faults,
             refused: 0,
             span: Span::default(),
             step: 0,
@@ -128,9 +133,6 @@ impl Run {
             asked: BTreeSet::new(),
             log: Vec::new(),
         };
-        if plan.with_faults {
-            run.faults = Some(Faults::new(&mut run.random));
-        }
         for bucket in ["plain", "versioned", "other.bucket", LIMITED] {
             run.client.create_bucket(bucket);
             run.buckets.insert(bucket.to_owned(), Bucket::new());
@@ -162,9 +164,9 @@ impl Run {
         self.settle();
         self.server.kill();
         if let Some(mut faults) = self.faults.take() {
+            self.server.restart_degraded();
             faults.heal(&mut self);
             self.faults = Some(faults);
-            self.server.restart_degraded();
         } else {
             self.server.restart();
         }
@@ -173,6 +175,11 @@ impl Run {
         self.server.kill();
         let verified = self.server.verify(&["--deep"]);
         assert!(verified.clean, "{:#}", verified.report);
+        if self.faults.is_some() {
+            verified.assert_whole("at the end");
+        }
+        // What is mounted goes before the folder that it is in.
+        self.faults = None;
         self.log.clear();
         std::mem::take(&mut self.asked)
     }
