@@ -86,7 +86,7 @@ impl<L: Log, T: Target> Delivery<L, T> {
     /// Posts the next letter, if there is one and its turn has come.
     pub(super) async fn look_at_letters(&mut self) -> Result<(), MetadataError> {
         let now = Instant::now();
-        if self.under_way >= self.limit(now) {
+        if self.under_way >= self.limit(now) || !self.log.may_post() {
             return Ok(());
         }
         if self.letters.is_due(now) {

@@ -609,12 +609,15 @@ fn nothing_is_posted_while_the_lease_may_have_ended() {
             world.put(&format!("k{}", number % 10));
         }
         let process = tokio::spawn(delivery(&world).run());
+        world.put_letter("k500");
+        world.ask(100);
         tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(world.lock().posts, 0);
         // It was renewed after all.
         world.lock().is_barred = false;
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(world.owed().is_empty(), "{:?}", world.owed());
+        assert!(world.lock().letters.is_empty());
         process.abort();
     });
 }
