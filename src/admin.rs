@@ -6,6 +6,7 @@ mod metadata;
 mod policies;
 mod quota;
 mod rate_limit;
+mod recover;
 mod show;
 mod upkeep;
 mod verify;

@@ -14,6 +14,7 @@ mod file_systems;
 mod first_start;
 mod inventory_metrics;
 mod journal;
+mod journal_metrics;
 mod lifecycle_day;
 mod lifecycle_metrics;
 pub(crate) mod look;
@@ -55,6 +56,7 @@ use crate::cli::ServeArgs;
 pub(crate) use self::data_folder::{DataFolder, root_key_file};
 pub(crate) use self::first_start::cluster_of;
 pub(crate) use self::journal::closed_shelves;
+pub(crate) use self::master_keys::keys_to_read;
 pub(crate) use self::root_key::{ACCESS_KEY, SECRET_KEY, read as read_root_key};
 
 /// Serves until it is told to stop.

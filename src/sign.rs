@@ -99,7 +99,7 @@ fn hmac(key: &[u8], message: &str) -> Vec<u8> {
 }
 
 /// `20130524T000000Z`.
-fn amz_date(now_secs: u64) -> String {
+pub(crate) fn amz_date(now_secs: u64) -> String {
     let (year, month, day) = civil(now_secs / 86_400);
     let second = now_secs % 86_400;
     format!(

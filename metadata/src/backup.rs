@@ -5,8 +5,10 @@
 //! back unnoticed, and destroys nothing until an operator has compared and confirmed.
 
 mod restore;
+mod slip;
 
 pub use restore::{Restore, RestoreError, RestoreInto, Restored, restore};
+pub use slip::{Slip, SlipPiece, SlipSeal, Slips};
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -21,6 +21,8 @@ use crate::queries::placements;
 use crate::rule_cache::RuleCache;
 use crate::samples::SampleRule;
 
+pub use self::journal::ImageStream;
+
 /// Where the metadata is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

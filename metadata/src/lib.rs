@@ -31,5 +31,5 @@ mod schema;
 mod sql;
 
 pub use error::{MetadataError, OpenError};
-pub use handle::{Metadata, MetadataConfig, UploadEntry, UploadPage};
+pub use handle::{ImageStream, Metadata, MetadataConfig, UploadEntry, UploadPage};
 pub use hook::StatementHook;

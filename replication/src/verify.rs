@@ -80,10 +80,12 @@ impl Verifier {
         watch: &Watch,
         stop: &CancellationToken,
     ) -> Result<Report, VerifyError> {
+        let is_reconciled = self.metadata.reconcile_pending().await?.is_none();
         let mut run = Run {
             of: self,
             watch,
             stop,
+            is_reconciled,
             report: Report::new(depth, self.clock.now_ms()),
             patience: self.patience,
             worked_since: Instant::now(),
@@ -125,6 +127,8 @@ struct Run<'v> {
     watch: &'v Watch,
     stop: &'v CancellationToken,
     report: Report,
+    /// Whether the metadata knows all that was ever written; one that was restored does not.
+    is_reconciled: bool,
     /// How long suspects may still be waited for, all together.
     patience: Duration,
     worked_since: Instant,

@@ -9,11 +9,14 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
 use holdfast_gateway::admin::view::{BackupView, BackupsView, DoneView, TakeBackup};
-use holdfast_metadata::backup::{Restore, RestoreInto, restore};
+use holdfast_metadata::backup::{Restore, RestoreInto, Slip, Slips, restore};
 use holdfast_metadata::image::{ImageInfo, ImageReader};
+use holdfast_storage_node::ShelfFolder;
 use holdfast_types::{Clock as _, SystemClock};
 use http::Method;
+use uuid::Uuid;
 
+use super::recover::{backup_from_drives, slips};
 use super::show::{bytes, headed};
 use super::verify::AdminVerifyArgs;
 use super::{Admin, out};
@@ -21,11 +24,15 @@ use crate::serve::{DataFolder, closed_shelves, cluster_of};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MetadataCommand {
-    /// Write a consistent backup of all metadata to a new file on the server's machine.
+    /// Write a consistent backup of all metadata to a new file on the server's machine, or into a
+    /// bucket.
     Backup(BackupArgs),
     /// Backups that were taken.
     #[command(subcommand)]
     Backups(BackupsCommand),
+    /// Read backups that were put into a bucket off the drives of a stopped store whose metadata is
+    /// lost. Without --to it says which there are.
+    RecoverBackup(RecoverArgs),
     /// Read a backup's file, check all of it, and say what is in it. Needs no server.
     Verify(FileArgs),
     /// Make a stopped store's metadata of a backup, into DATA or into an empty PostgreSQL. Nothing
@@ -47,8 +54,12 @@ pub(crate) enum BackupsCommand {
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
     /// The file, from the root of the server's machine.
-    #[arg(long, value_name = "FILE")]
-    to: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "to_bucket")]
+    to: Option<PathBuf>,
+    /// A bucket of this Holdfast, and the key of a new object in it (one with the time in it if
+    /// none is given).
+    #[arg(long, value_name = "BUCKET[/KEY]", conflicts_with = "to")]
+    to_bucket: Option<String>,
     /// For so many days nothing that the backup knows is destroyed.
     #[arg(long, value_name = "DAYS", default_value_t = 7)]
     keep_days: u32,
@@ -85,6 +96,16 @@ pub(crate) struct ReconcileArgs {
     confirm: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// A new file for it, which `verify` and `restore` take.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Which one [default: the newest].
+    #[arg(long, value_name = "ID", requires = "to")]
+    id: Option<Uuid>,
+}
+
 const PATH: &str = "/admin/v1/metadata/backups";
 
 /// Runs a command that needs no server; gives back one that does.
@@ -101,6 +122,10 @@ pub(super) async fn offline(
         }
         MetadataCommand::Restore(args) => {
             restore_into(args, data, as_json).await?;
+            Ok(None)
+        }
+        MetadataCommand::RecoverBackup(args) => {
+            recover(args, data, as_json).await?;
             Ok(None)
         }
         online => Ok(Some(online)),
@@ -139,7 +164,7 @@ async fn restore_into(
     // Held to the end: nobody serves it meanwhile.
     let data = DataFolder::take(data)?;
     data.make_database_folder()?;
-    let shelves = closed_shelves(&data).await?;
+    let shelves = closed_shelves(&data, ShelfFolder::Metadata).await?;
     let into = match args.into {
         Some(url) => RestoreInto::Postgres(url),
         None => RestoreInto::Sqlite(data.database()),
@@ -164,11 +189,65 @@ async fn restore_into(
     Ok(())
 }
 
+async fn recover(args: RecoverArgs, data: &std::path::Path, as_json: bool) -> anyhow::Result<()> {
+    // Held to the end: nothing moves meanwhile.
+    let data = DataFolder::take(data)?;
+    let slips = slips(&data).await?;
+    let Some(to) = args.to else {
+        return tell_slips(&slips, as_json);
+    };
+    let slip = match args.id {
+        Some(id) => slips.found.iter().find(|slip| slip.backup == id),
+        None => slips.found.first(),
+    };
+    let Some(slip) = slip else {
+        bail!(
+            "no drive below {} says that there is such a backup",
+            data.drives().display()
+        );
+    };
+    backup_from_drives(&data, slip, &to).await?;
+    let file = to.clone();
+    let info = tokio::task::spawn_blocking(move || read(&file)).await??;
+    tell(&info, as_json)?;
+    eprintln!(
+        "{} was read off the drives. `holdfast admin metadata restore {}` makes the metadata of it.",
+        place_of(slip),
+        to.display()
+    );
+    Ok(())
+}
+
+fn place_of(slip: &Slip) -> String {
+    format!("s3://{}/{}", slip.bucket, slip.key)
+}
+
+fn tell_slips(slips: &Slips, as_json: bool) -> anyhow::Result<()> {
+    for why in &slips.bad {
+        eprintln!("! {why}");
+    }
+    let backups = slips.found.iter().map(|slip| BackupView {
+        id: slip.backup.simple().to_string(),
+        taken_ms: slip.taken_ms,
+        expires_ms: slip.expires_ms,
+        place: place_of(slip),
+        bytes: slip.bytes,
+    });
+    let view = BackupsView {
+        backups: backups.collect(),
+        reconcile_pending_since_ms: None,
+    };
+    if as_json {
+        return out(&format!("{}\n", serde_json::to_string(&view)?));
+    }
+    out(&backups_table(&view))
+}
+
 impl Admin {
     pub(super) async fn metadata(&self, command: MetadataCommand) -> anyhow::Result<()> {
         match command {
             MetadataCommand::Backup(args) => self.backup(args).await,
-            MetadataCommand::Backups(BackupsCommand::List) => self.show(PATH, backups).await,
+            MetadataCommand::Backups(BackupsCommand::List) => self.show(PATH, backups_table).await,
             MetadataCommand::Backups(BackupsCommand::Forget(ForgetArgs { id })) => {
                 let path = format!("{PATH}/{id}");
                 let answer = self.client.send(Method::DELETE, &path, Vec::new()).await?;
@@ -184,19 +263,27 @@ impl Admin {
                 })
             }
             MetadataCommand::Reconcile(_) => self.reconcile().await,
-            MetadataCommand::Verify(_) | MetadataCommand::Restore(_) => {
-                bail!("it needs no server")
-            }
+            MetadataCommand::Verify(_)
+            | MetadataCommand::Restore(_)
+            | MetadataCommand::RecoverBackup(_) => bail!("it needs no server"),
         }
     }
 
     async fn backup(&self, args: BackupArgs) -> anyhow::Result<()> {
         let keep = Duration::from_secs(u64::from(args.keep_days) * 24 * 3600);
+        let (bucket, key) = match args.to_bucket.as_deref().map(|to| to.split_once('/')) {
+            Some(Some((bucket, key))) => (Some(bucket.to_owned()), Some(key.to_owned())),
+            Some(None) => (args.to_bucket, None),
+            None => (None, None),
+        };
         let body = serde_json::to_vec(&TakeBackup {
-            file: args.to.display().to_string(),
+            file: args.to.map(|to| to.display().to_string()),
+            bucket,
+            key,
             keep_seconds: Some(keep.as_secs()),
         })?;
-        let answer = self.client.send(Method::POST, PATH, body).await?.good()?;
+        let answer = self.client.send_patiently(Method::POST, PATH, body).await?;
+        let answer = answer.good()?;
         self.print(&answer, |taken: &BackupView| {
             format!(
                 "{}: {}; nothing that it knows is destroyed until {}\n",
@@ -222,7 +309,7 @@ impl Admin {
     }
 }
 
-fn backups(view: &BackupsView) -> String {
+fn backups_table(view: &BackupsView) -> String {
     let mut table = headed(&["id", "taken", "pins until", "size", "place"]);
     for backup in &view.backups {
         let size = match backup.bytes {

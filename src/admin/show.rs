@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use holdfast_gateway::admin::view::{
-    BucketsView, DriveView, DrivesView, KeysView, MasterKeyView, MasterKeysView, NewKeyView,
-    ReadyView, RiskView, SpaceView, StatusView, WorkerView,
+    BucketsView, DriveView, DrivesView, JournalView, KeysView, MasterKeyView, MasterKeysView,
+    NewKeyView, ReadyView, RiskView, SpaceView, StatusView, WorkerView,
 };
 use holdfast_types::DriveState;
 
@@ -59,7 +59,20 @@ pub(super) fn status(view: &StatusView) -> String {
             bytes(view.garbage.bytes)
         ),
     );
+    if let Some(journal) = &view.journal {
+        row("journal", journal_words(journal));
+    }
     let mut text = format!("{table}\n");
+    if let Some(since) = view.reconcile_pending_since_ms {
+        line(
+            &mut text,
+            &format!(
+                "! the metadata was restored on {}: nothing is destroyed until `holdfast admin \
+                 metadata reconcile --confirm`",
+                day(since)
+            ),
+        );
+    }
     for reason in &readiness.reasons {
         line(&mut text, &format!("! {reason}"));
     }
@@ -76,6 +89,17 @@ pub(super) fn status(view: &StatusView) -> String {
     text.push('\n');
     text.push_str(&drive_table(&view.drives));
     text
+}
+
+fn journal_words(journal: &JournalView) -> String {
+    format!(
+        "{}, on {} of {} drives, term {}, {} since its last image",
+        journal.state,
+        journal.holders.len(),
+        journal.holders_wanted,
+        journal.term,
+        bytes(journal.record_bytes)
+    )
 }
 
 /// `admin ready`.
@@ -360,6 +384,19 @@ mod tests {
                 count: 7,
                 bytes: 5 << 20,
             },
+            journal: Some(JournalView {
+                state: "degraded".to_owned(),
+                reason: "a drive is gone".to_owned(),
+                holders: vec!["1".to_owned(), "2".to_owned()],
+                holders_wanted: 3,
+                term: 5,
+                group: 9,
+                record_bytes: 2048,
+                image_bytes: 0,
+                image_ms: None,
+                not_whole_since_ms: Some(1),
+            }),
+            reconcile_pending_since_ms: Some(951_782_400_000),
             workers: vec![WorkerView {
                 name: "sweep".to_owned(),
                 subject: None,
@@ -374,6 +411,8 @@ mod tests {
         };
         let text = status(&view);
         for part in [
+            "degraded, on 2 of 3 drives, term 5, 2.0 KiB since its last image",
+            "! the metadata was restored on 2000-02-29: nothing is destroyed until",
             "0.1.0, up 3 d 2 h",
             "reads only",
             "1 online, 1 missing of 2",

@@ -1,97 +1,64 @@
 //! Backups of the metadata that an operator asks for: an image in a file of this machine, made
-//! durable under its name only when it is whole.
+//! durable under its name only when it is whole, or in a bucket of this very store, with a slip on
+//! every drive that says how to find it when the metadata is lost.
 
-use std::io;
-use std::path::{Path, PathBuf};
+mod bucket;
+mod file;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use holdfast_gateway::admin::view::{BackupView, BackupsView};
-use holdfast_gateway::admin::{Backups, NotDone, Verification, view};
+use holdfast_gateway::admin::{
+    BackupTarget, Backups, NotDone, Upkeep, Verification, WorkerOrder, view,
+};
+use holdfast_gateway::ops::{Gateway, NewObject};
 use holdfast_metadata::backup::Backup;
 use holdfast_metadata::{Metadata, MetadataError};
-use holdfast_types::ClusterId;
-use tokio::io::AsyncWriteExt as _;
+use holdfast_storage_node::LocalStore;
+use holdfast_types::{Clock, ClusterId};
 use uuid::Uuid;
 
 /// Takes backups of one metadata, and ends the wait after a restore.
+#[derive(Clone)]
 pub(crate) struct Keeper {
-    metadata: Metadata,
-    cluster: ClusterId,
-    verification: Arc<dyn Verification>,
+    pub(crate) metadata: Metadata,
+    /// The metadata's cluster.
+    pub(crate) cluster: ClusterId,
+    pub(crate) verification: Arc<dyn Verification>,
+    /// Puts objects into buckets.
+    pub(crate) gateway: Gateway,
+    /// The drives that get slips.
+    pub(crate) store: Arc<LocalStore>,
+    /// Drives that must have a slip before a backup counts.
+    pub(crate) slips_needed: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Orders the inventory once fragments may be judged again.
+    pub(crate) upkeep: Arc<dyn Upkeep>,
 }
 
 impl Keeper {
-    /// Of `metadata`, which is `cluster`'s.
-    pub(crate) fn new(
-        metadata: Metadata,
-        cluster: ClusterId,
-        verification: Arc<dyn Verification>,
-    ) -> Self {
-        Self {
-            metadata,
-            cluster,
-            verification,
-        }
-    }
-
-    /// Writes the image beside its place, and gives it its name when it is whole and durable.
-    async fn write(&self, place: &Path) -> Result<u64, NotDone> {
-        let failed = |error: io::Error| NotDone::Failed(format!("{}: {error}", place.display()));
-        let mut partial = place.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let mut file = tokio::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&partial)
-            .await
-            .map_err(failed)?;
-        let stream = self.metadata.image(Some(self.cluster)).await;
-        let mut stream = stream.map_err(|error| NotDone::Failed(error.to_string()))?;
-        let mut bytes = 0;
-        while let Some(chunk) = stream.chunks.recv().await {
-            file.write_all(&chunk).await.map_err(failed)?;
-            bytes += chunk.len() as u64;
-        }
-        let ended = stream.done.await.map_err(|error| error.to_string());
-        ended
-            .and_then(|ended| ended.map_err(|error| error.to_string()))
-            .map_err(NotDone::Failed)?;
-        file.sync_all().await.map_err(failed)?;
-        tokio::fs::rename(&partial, place).await.map_err(failed)?;
-        let folder = place.parent().unwrap_or(Path::new("/")).to_owned();
-        let synced = tokio::task::spawn_blocking(move || std::fs::File::open(folder)?.sync_all());
-        synced
-            .await
-            .map_err(|error| failed(io::Error::other(error)))?
-            .map_err(failed)?;
-        Ok(bytes)
-    }
-}
-
-#[async_trait]
-impl Backups for Keeper {
-    async fn take(&self, file: PathBuf, keep: Duration) -> Result<BackupView, NotDone> {
-        if !file.is_absolute() {
-            return Err(NotDone::Invalid(
-                "the file is named from the root of the server's machine: /...".to_owned(),
-            ));
-        }
-        if file.exists() {
-            return Err(NotDone::Conflict(format!(
-                "{} is there already: a backup replaces nothing",
-                file.display()
-            )));
-        }
+    async fn take_now(&self, target: BackupTarget, keep: Duration) -> Result<BackupView, NotDone> {
+        let (place, write) = match target {
+            BackupTarget::File(file) => {
+                file::check(&file)?;
+                (file.display().to_string(), To::File(file))
+            }
+            BackupTarget::Bucket { bucket, key } => {
+                let object = bucket::name(bucket, key, self.clock.now_ms())?;
+                (bucket::place(&object), To::Bucket(object))
+            }
+        };
         // Recorded first: what it may have is destroyed by nobody from now on.
-        let place = file.display().to_string();
         let begun = self.metadata.begin_backup(&place, keep).await;
         let mut backup = begun.map_err(not_done)?;
-        match self.write(&file).await {
+        let written = match &write {
+            To::File(file) => self.write_file(file, &backup).await,
+            To::Bucket(object) => self.write_object(object, &backup).await,
+        };
+        match written {
             Ok(bytes) => {
                 let noted = self.metadata.finish_backup(backup.id, bytes).await;
                 noted.map_err(not_done)?;
@@ -105,6 +72,23 @@ impl Backups for Keeper {
             }
         }
     }
+}
+
+/// A target that was looked at.
+enum To {
+    File(PathBuf),
+    Bucket(NewObject),
+}
+
+#[async_trait]
+impl Backups for Keeper {
+    async fn take(&self, target: BackupTarget, keep: Duration) -> Result<BackupView, NotDone> {
+        let keeper = self.clone();
+        let taken = tokio::spawn(async move { keeper.take_now(target, keep).await });
+        taken
+            .await
+            .map_err(|died| NotDone::Failed(died.to_string()))?
+    }
 
     async fn list(&self) -> Result<BackupsView, NotDone> {
         let backups = self.metadata.backups().await.map_err(not_done)?;
@@ -116,7 +100,9 @@ impl Backups for Keeper {
     }
 
     async fn forget(&self, id: Uuid) -> Result<(), NotDone> {
-        self.metadata.forget_backup(id).await.map_err(not_done)
+        self.metadata.forget_backup(id).await.map_err(not_done)?;
+        self.tidy_slips().await;
+        Ok(())
     }
 
     async fn confirm(&self) -> Result<bool, NotDone> {
@@ -134,7 +120,12 @@ impl Backups for Keeper {
                     .to_owned(),
             ));
         }
-        self.metadata.confirm_reconciled().await.map_err(not_done)
+        let confirmed = self.metadata.confirm_reconciled().await.map_err(not_done)?;
+        // What nothing needs is noted now rather than at the inventory's next time.
+        if let Err(error) = self.upkeep.order("inventory", WorkerOrder::Run).await {
+            tracing::debug!("the inventory looks when it is due: {error}");
+        }
+        Ok(confirmed)
     }
 }
 

@@ -353,6 +353,31 @@ fn identities(data: &DataFolder) -> anyhow::Result<BTreeMap<PathBuf, DriveIdenti
     Ok(found)
 }
 
+/// The drives below a data folder, and the cluster that they are of; `None` where there are none.
+pub(crate) fn drives_there(
+    data: &DataFolder,
+) -> anyhow::Result<Option<(ClusterId, Vec<FoundDrive>)>> {
+    let found = identities(data)?;
+    let Some(cluster) = found.values().next().map(|identity| identity.cluster) else {
+        return Ok(None);
+    };
+    let mut drives: BTreeMap<DriveId, PathBuf> = BTreeMap::new();
+    for (path, identity) in found {
+        if identity.cluster != cluster {
+            bail!(
+                "{} is a drive of cluster {}, and others are of cluster {cluster}",
+                path.display(),
+                identity.cluster
+            );
+        }
+        // Of several that say they are one drive none is read twice.
+        drives.entry(identity.drive).or_insert(path);
+    }
+    let drives = drives.into_iter();
+    let drives = drives.map(|(id, path)| FoundDrive { id, path }).collect();
+    Ok(Some((cluster, drives)))
+}
+
 /// The cluster that the drives of a data folder are of, where there are some.
 pub(crate) fn cluster_of(data: &DataFolder) -> anyhow::Result<Option<ClusterId>> {
     let mut found = identities(data)?.into_values();

@@ -12,7 +12,7 @@ use holdfast_metadata::journal::{
     JournalConfig, Permission, Recovered, Recovery, Shelf, ShelfFile, ShelfRead, recover,
     setting_of,
 };
-use holdfast_storage_node::{self as node, LocalStore, ReadShelf};
+use holdfast_storage_node::{self as node, LocalStore, ReadShelf, ShelfFolder};
 use holdfast_types::{ClusterId, DriveId, Layout};
 
 use super::data_folder::DataFolder;
@@ -24,7 +24,7 @@ pub(crate) async fn restore(
     data: &DataFolder,
     permission: Permission,
 ) -> anyhow::Result<Recovered> {
-    let shelves = closed_shelves(data).await?;
+    let shelves = closed_shelves(data, ShelfFolder::Metadata).await?;
     let recovered = recover(Recovery {
         database: data.database(),
         shelves,
@@ -69,7 +69,7 @@ pub(crate) async fn keep(
         cluster,
         may_lose: m,
         write_quorum: k + m.div_ceil(2),
-        shelves: Arc::new(move || store.shelves().into_iter().map(open_shelf).collect()),
+        shelves: Arc::new(move || open_shelves(&store, ShelfFolder::Metadata)),
         rebase_bytes: JournalConfig::REBASE_BYTES,
     };
     match metadata.keep_journal(config).await {
@@ -78,13 +78,21 @@ pub(crate) async fn keep(
     }
 }
 
+/// The shelves of the drives of an open store.
+pub(crate) fn open_shelves(store: &LocalStore, folder: ShelfFolder) -> Vec<Arc<dyn Shelf>> {
+    store.shelves(folder).into_iter().map(open_shelf).collect()
+}
+
 /// The shelves of all folders below DATA/drives that are drives of this store.
 ///
 /// A drive of another store among them (it was in its way, or is on its way there) is passed over
 /// where the database says which is ours; where it does not, nobody knows whose metadata to restore.
-pub(crate) async fn closed_shelves(data: &DataFolder) -> anyhow::Result<Vec<Arc<dyn Shelf>>> {
+pub(crate) async fn closed_shelves(
+    data: &DataFolder,
+    folder: ShelfFolder,
+) -> anyhow::Result<Vec<Arc<dyn Shelf>>> {
     let drives = data.drives();
-    let mut found = tokio::task::spawn_blocking(move || read_shelves(&drives)).await??;
+    let mut found = tokio::task::spawn_blocking(move || read_shelves(&drives, folder)).await??;
     let clusters: BTreeSet<ClusterId> =
         found.iter().map(|shelf| shelf.identity().cluster).collect();
     if clusters.len() > 1 {
@@ -109,7 +117,7 @@ pub(crate) async fn closed_shelves(data: &DataFolder) -> anyhow::Result<Vec<Arc<
     Ok(found.into_iter().map(shelf).collect())
 }
 
-fn read_shelves(drives: &Path) -> anyhow::Result<Vec<ReadShelf>> {
+fn read_shelves(drives: &Path, folder: ShelfFolder) -> anyhow::Result<Vec<ReadShelf>> {
     let entries = match std::fs::read_dir(drives) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -122,7 +130,7 @@ fn read_shelves(drives: &Path) -> anyhow::Result<Vec<ReadShelf>> {
         let path = entry
             .with_context(|| format!("can't read {}", drives.display()))?
             .path();
-        shelves.extend(ReadShelf::at(&path));
+        shelves.extend(ReadShelf::at(&path, folder));
     }
     Ok(shelves)
 }
@@ -234,14 +242,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = DataFolder::take(&folder.path().join("data")).unwrap();
         data.make_database_folder().unwrap();
-        assert!(closed_shelves(&data).await.unwrap().is_empty());
+        assert!(
+            closed_shelves(&data, ShelfFolder::Metadata)
+                .await
+                .unwrap()
+                .is_empty()
+        );
         let (ours, theirs) = (ClusterId::generate(), ClusterId::generate());
         let ids: Vec<DriveId> = (1..=3).map(|n| DriveId::from_bytes([n; 16])).collect();
         // Theirs is the first in order.
         for (number, cluster) in [(0, theirs), (1, ours), (2, ours)] {
             format_drive(&data.drive(number + 1), cluster, ids[usize::from(number)]).unwrap();
         }
-        let refused = closed_shelves(&data).await.err().unwrap().to_string();
+        let refused = closed_shelves(&data, ShelfFolder::Metadata)
+            .await
+            .err()
+            .unwrap()
+            .to_string();
         assert!(refused.contains("several clusters"), "{refused}");
         let config = MetadataConfig::new(format!("sqlite:{}", data.database().display()));
         let region = Region::parse("us-east-1").unwrap();
@@ -256,7 +273,7 @@ mod tests {
         let text = serde_json::to_string(&fixed).unwrap();
         metadata.fix_setting(SETTING, &text).await.unwrap();
         metadata.close().await;
-        let found = closed_shelves(&data).await.unwrap();
+        let found = closed_shelves(&data, ShelfFolder::Metadata).await.unwrap();
         let found: Vec<DriveId> = found.iter().map(|shelf| shelf.drive()).collect();
         assert_eq!(found, ids[1..]);
     }

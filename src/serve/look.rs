@@ -10,10 +10,10 @@ use anyhow::{Context, bail};
 use holdfast_metadata::{Metadata, MetadataConfig};
 use holdfast_storage_node::disk::{Disk, LookDisk, RealDisk};
 use holdfast_storage_node::{DriveConfig, LocalStore, StoreConfig};
-use holdfast_types::{Clock, Region, SystemClock};
+use holdfast_types::{Clock, ClusterId, Region, SystemClock};
 
 use super::data_folder::DataFolder;
-use super::first_start::{self, Fixed, FoundDrive, NODE, ZONE};
+use super::first_start::{self, FoundDrive, NODE, ZONE};
 use crate::config::DEFAULT_REGION;
 
 /// A store that nobody else has now.
@@ -60,7 +60,7 @@ pub(crate) async fn open(root: &Path) -> anyhow::Result<LookedAt> {
         metadata.close().await;
         metadata = open(fixed.region.clone()).await?;
     }
-    let store = open_store(&fixed, &drives).await?;
+    let store = open_store(fixed.cluster, &fixed.region, &drives).await?;
     Ok(LookedAt {
         data,
         metadata,
@@ -70,14 +70,28 @@ pub(crate) async fn open(root: &Path) -> anyhow::Result<LookedAt> {
     })
 }
 
-async fn open_store(fixed: &Fixed, drives: &[FoundDrive]) -> anyhow::Result<LocalStore> {
+/// Opens the drives below a data folder, without any metadata. Which regions their fragments are of
+/// stands on the fragments.
+pub(crate) async fn open_drives(data: &DataFolder) -> anyhow::Result<LocalStore> {
+    let Some((cluster, drives)) = first_start::drives_there(data)? else {
+        bail!("there is no drive in {}", data.drives().display());
+    };
+    let region = Region::parse(DEFAULT_REGION).context("the default region")?;
+    open_store(cluster, &region, &drives).await
+}
+
+async fn open_store(
+    cluster: ClusterId,
+    region: &Region,
+    drives: &[FoundDrive],
+) -> anyhow::Result<LocalStore> {
     let disks = drives
         .iter()
         .map(|drive| {
             let config = DriveConfig {
                 id: drive.id,
                 path: drive.path.clone(),
-                region: fixed.region.clone(),
+                region: region.clone(),
                 zone: ZONE.to_owned(),
                 node: NODE.to_owned(),
             };
@@ -85,7 +99,7 @@ async fn open_store(fixed: &Fixed, drives: &[FoundDrive]) -> anyhow::Result<Loca
             (config, disk)
         })
         .collect();
-    LocalStore::open_on(fixed.cluster, disks, StoreConfig::default())
+    LocalStore::open_on(cluster, disks, StoreConfig::default())
         .await
         .context("can't open the drives")
 }

@@ -174,6 +174,20 @@ fn failed(error: &dyn std::fmt::Display) -> KeeperError {
     KeeperError::Failed(error.to_string())
 }
 
+/// The keys that are there, for those who only read what is encrypted: nothing is made.
+pub(crate) fn keys_to_read(file: &Path) -> anyhow::Result<Keyring> {
+    let variable = std::env::var(VARIABLE).ok().map(Zeroizing::new);
+    let mut keys = from_variable(variable.as_ref().map_or("", |text| text))?;
+    keys.extend(read(file)?);
+    if keys.is_empty() {
+        bail!(
+            "it is encrypted, and there is no master key: bring {} back, or set {VARIABLE}",
+            file.display()
+        );
+    }
+    Keyring::new(keys).context("the master keys")
+}
+
 fn from_variable(text: &str) -> anyhow::Result<Vec<MasterKey>> {
     let words = text
         .split(',')

@@ -33,6 +33,7 @@ use super::file_systems::FileSystems;
 use super::first_start::{DEFAULT_POLICY, Fixed, FoundDrive, NODE, ZONE};
 use super::inventory_metrics::InventoryMetrics;
 use super::journal;
+use super::journal_metrics::JournalMetrics;
 use super::lifecycle_metrics::LifecycleMetrics;
 use super::master_keys::MasterKeys;
 use super::memory_metrics::MemoryMetrics;
@@ -150,11 +151,16 @@ impl Rooms {
         rate_limits.read().await.context("can't read rate limits")?;
         let surroundings = Arc::new(Around {
             rate_limits: Arc::clone(&rate_limits),
-            backups: Arc::new(backups::Keeper::new(
-                metadata.clone(),
-                fixed.cluster,
-                Arc::clone(&verification) as _,
-            )),
+            backups: Arc::new(backups::Keeper {
+                metadata: metadata.clone(),
+                cluster: fixed.cluster,
+                verification: Arc::clone(&verification) as _,
+                gateway: gateway.clone(),
+                store: Arc::clone(&store),
+                slips_needed: usize::from(fixed.layout.m()) + 1,
+                clock: Arc::clone(&clock),
+                upkeep: Arc::clone(&keeper) as _,
+            }),
             verification: Arc::clone(&verification),
             file_systems,
             fragments,
@@ -178,6 +184,8 @@ impl Rooms {
         metrics.registry().register(Box::new(sample_metrics))?;
         let inventory_metrics = InventoryMetrics::new(inventory_report);
         metrics.registry().register(Box::new(inventory_metrics))?;
+        let journal_metrics = JournalMetrics::new(metadata.clone(), Arc::clone(&clock));
+        metrics.registry().register(Box::new(journal_metrics))?;
         register(&metrics, &surroundings, blobs.clone(), store)?;
         let credentials = Arc::new(MetadataCredentials::new(metadata.clone()));
         let facts = AdminFacts {

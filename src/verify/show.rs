@@ -63,6 +63,11 @@ pub(super) fn report(report: &Report) -> String {
             looked.young_unplaced,
             "fragments of no object are too young to be judged",
         ),
+        (
+            looked.unreconciled,
+            "fragments are of nothing that the restored metadata knows, and are kept until \
+             `reconcile --confirm`",
+        ),
     ] {
         if count > 0 {
             let _ = writeln!(text, "{count} {what}");

@@ -29,5 +29,5 @@ pub use identity::{
     DriveIdentity, FormatError, IdentityError, format_disk, format_drive, read_identity,
 };
 pub use scrub::{Finding, NotTaken, Scrub, ScrubProgress, ScrubReport, ScrubStep};
-pub use shelf::{ReadShelf, Shelf, ShelfReader, ShelfWriter};
+pub use shelf::{ReadShelf, Shelf, ShelfFolder, ShelfReader, ShelfWriter};
 pub use store::{AddError, DriveConfig, LocalStore, OpenError, StoreConfig};

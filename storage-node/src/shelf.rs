@@ -1,4 +1,4 @@
-//! A few files on a drive that are kept for the metadata, in the folder `metadata/`.
+//! A few files on a drive that are kept for others, in a folder for each purpose.
 //!
 //! What is in them, nobody here knows. They come to be like every file on a drive (staged, synced,
 //! renamed, folder synced) and may then be added to; failures have the consequences that they have
@@ -19,19 +19,36 @@ use crate::failure::{Context, Failure, Op};
 use crate::identity::{self, DriveIdentity, IdentityError};
 use crate::staged::{PublishError, Staged};
 
-/// The folder.
-const FOLDER: &str = "metadata";
+/// What files are kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShelfFolder {
+    /// `metadata/`: the metadata's journal.
+    Metadata,
+    /// `backups/`: where the bytes of backups are.
+    Backups,
+}
 
-/// The metadata's files on a drive of an open store.
+impl ShelfFolder {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata",
+            Self::Backups => "backups",
+        }
+    }
+}
+
+/// The files in one folder of a drive of an open store.
 #[derive(Clone)]
 pub struct Shelf {
     drive: Arc<LocalDrive>,
+    folder: ShelfFolder,
 }
 
-/// The metadata's files in the folder of a drive that is not open.
+/// The files in one folder of a drive that is not open.
 pub struct ReadShelf {
     identity: DriveIdentity,
     volume: Arc<dyn Volume>,
+    folder: ShelfFolder,
 }
 
 /// An open file.
@@ -44,6 +61,7 @@ pub struct ShelfReader {
 /// A file that is being written.
 pub struct ShelfWriter {
     core: Arc<Core>,
+    folder: ShelfFolder,
     state: State,
     path: String,
     len: u64,
@@ -57,8 +75,8 @@ enum State {
 }
 
 impl Shelf {
-    pub(crate) const fn new(drive: Arc<LocalDrive>) -> Self {
-        Self { drive }
+    pub(crate) const fn new(drive: Arc<LocalDrive>, folder: ShelfFolder) -> Self {
+        Self { drive, folder }
     }
 
     /// Whose it is.
@@ -79,7 +97,7 @@ impl Shelf {
     /// The drive can't be read, or is not there.
     pub fn list(&self) -> io::Result<Vec<String>> {
         let core = self.drive.core_to_read().map_err(unavailable)?;
-        list(&*core.tree().volume).map_err(|failure| core.fail_io(failure))
+        list(&*core.tree().volume, self.folder).map_err(|failure| core.fail_io(failure))
     }
 
     /// Opens a file.
@@ -88,7 +106,7 @@ impl Shelf {
     /// `NotFound`; the drive can't be read, or is not there.
     pub fn open(&self, name: &str) -> io::Result<ShelfReader> {
         let core = self.drive.core_to_read().map_err(unavailable)?;
-        let path = path(name)?;
+        let path = path(self.folder, name)?;
         let file = core.tree().volume.open(&path);
         let file = file
             .during(Op::Open, &path)
@@ -108,12 +126,14 @@ impl Shelf {
         let core = self.drive.core_to_keep().map_err(unavailable)?;
         let staged = {
             let _here = core.enter_io()?;
-            Staged::create(core.tree(), FOLDER).map_err(|failure| core.fail_io(failure))?
+            Staged::create(core.tree(), self.folder.name())
+                .map_err(|failure| core.fail_io(failure))?
         };
         Ok(ShelfWriter {
             core,
+            folder: self.folder,
             state: State::Staged(staged),
-            path: FOLDER.to_owned(),
+            path: self.folder.name().to_owned(),
             len: 0,
         })
     }
@@ -124,9 +144,9 @@ impl Shelf {
     /// The drive takes no writes, or fails.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         let core = self.drive.core_to_keep().map_err(unavailable)?;
-        path(name)?;
+        path(self.folder, name)?;
         let _here = core.enter_io()?;
-        let removed = core.tree().remove(FOLDER, name);
+        let removed = core.tree().remove(self.folder.name(), name);
         removed.map_err(|failure| core.fail_io(failure))
     }
 }
@@ -136,19 +156,23 @@ impl ReadShelf {
     ///
     /// # Errors
     /// See [`IdentityError`].
-    pub fn at(path: &Path) -> Result<Self, IdentityError> {
-        Self::on(&RealDisk::new(path))
+    pub fn at(path: &Path, folder: ShelfFolder) -> Result<Self, IdentityError> {
+        Self::on(&RealDisk::new(path), folder)
     }
 
     /// The same on any disk.
     ///
     /// # Errors
     /// See [`IdentityError`].
-    pub fn on(disk: &dyn Disk) -> Result<Self, IdentityError> {
+    pub fn on(disk: &dyn Disk, folder: ShelfFolder) -> Result<Self, IdentityError> {
         let place = disk.place();
         let volume = identity::attach(disk, &place)?;
         let identity = identity::read_from(&*volume, &place)?;
-        Ok(Self { identity, volume })
+        Ok(Self {
+            identity,
+            volume,
+            folder,
+        })
     }
 
     /// Whose it is.
@@ -162,7 +186,7 @@ impl ReadShelf {
     /// # Errors
     /// What the disk says.
     pub fn list(&self) -> io::Result<Vec<String>> {
-        list(&*self.volume).map_err(plain)
+        list(&*self.volume, self.folder).map_err(plain)
     }
 
     /// Opens a file.
@@ -170,7 +194,7 @@ impl ReadShelf {
     /// # Errors
     /// `NotFound`; else what the disk says.
     pub fn open(&self, name: &str) -> io::Result<ShelfReader> {
-        let path = path(name)?;
+        let path = path(self.folder, name)?;
         let file = self.volume.open(&path)?;
         Ok(ShelfReader {
             file,
@@ -237,13 +261,13 @@ impl ShelfWriter {
     /// # Errors
     /// `AlreadyExists`; the drive is gone or failed. The file can't be used any more.
     pub fn publish(&mut self, name: &str) -> io::Result<()> {
-        let target = path(name)?;
+        let target = path(self.folder, name)?;
         let core = Arc::clone(&self.core);
         let _here = core.enter_io()?;
         let State::Staged(staged) = std::mem::replace(&mut self.state, State::Broken) else {
             return Err(plain(broken(&self.path)));
         };
-        match staged.publish(FOLDER, name) {
+        match staged.publish(self.folder.name(), name) {
             Ok(file) => {
                 self.state = State::Published(file);
                 self.path = target;
@@ -268,22 +292,22 @@ impl ShelfWriter {
     }
 }
 
-fn list(volume: &dyn Volume) -> Result<Vec<String>, Failure> {
-    match volume.list(FOLDER) {
+fn list(volume: &dyn Volume, folder: ShelfFolder) -> Result<Vec<String>, Failure> {
+    match volume.list(folder.name()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        other => other.during(Op::List, FOLDER),
+        other => other.during(Op::List, folder.name()),
     }
 }
 
 /// Where the file `name` is: no name leads out of the folder.
-fn path(name: &str) -> io::Result<String> {
+fn path(folder: ShelfFolder, name: &str) -> io::Result<String> {
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "not the name of a file of the metadata",
+            "not the name of a file that is kept",
         ));
     }
-    Ok(format!("{FOLDER}/{name}"))
+    Ok(format!("{}/{name}", folder.name()))
 }
 
 fn broken(path: &str) -> Failure {

@@ -16,7 +16,7 @@ use crate::counters::DriveStats;
 use crate::disk::{Disk, RealDisk};
 use crate::drive::LocalDrive;
 use crate::scrub::{Scrub, ScrubProgress};
-use crate::shelf::Shelf;
+use crate::shelf::{Shelf, ShelfFolder};
 
 /// How long a refresh waits for one drive; one that hangs goes on by itself.
 const REFRESH_PATIENCE: Duration = Duration::from_secs(5);
@@ -300,12 +300,14 @@ impl LocalStore {
             .is_ok_and(|drive| drive.move_to(path.to_owned(), disk))
     }
 
-    /// The metadata's files on each drive.
+    /// The files in one folder of each drive.
     #[must_use]
-    pub fn shelves(&self) -> Vec<Shelf> {
+    pub fn shelves(&self, folder: ShelfFolder) -> Vec<Shelf> {
         let drives = self.drives.read().unwrap_or_else(PoisonError::into_inner);
         let drives = drives.values();
-        drives.map(|drive| Shelf::new(Arc::clone(drive))).collect()
+        drives
+            .map(|drive| Shelf::new(Arc::clone(drive), folder))
+            .collect()
     }
 
     /// How far each drive's scrub is.

@@ -1,6 +1,6 @@
 //! Backups of the metadata, and the end of the wait after a restore.
 //!
-//! The gateway knows no files: the process hands in [`Backups`].
+//! The gateway knows no files and no drives: the process hands in [`Backups`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,12 +16,48 @@ use super::error::AdminError;
 use super::upkeep::NotDone;
 use super::view::{BackupView, BackupsView, DoneView, TakeBackup};
 use super::{Admin, json};
+use crate::s3::error::S3Error;
+use crate::s3::name::{BucketName, ObjectKey};
+
+/// Where a backup shall be put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupTarget {
+    /// A new file of the server's machine.
+    File(PathBuf),
+    /// A new object of a bucket of this Holdfast.
+    Bucket {
+        /// The bucket.
+        bucket: BucketName,
+        /// Its key; `None`: one with the time in it.
+        key: Option<ObjectKey>,
+    },
+}
+
+impl TakeBackup {
+    fn target(&self) -> Result<BackupTarget, AdminError> {
+        let invalid = |error: S3Error| AdminError::invalid(error.text().to_owned());
+        match (&self.file, &self.bucket, &self.key) {
+            (Some(file), None, None) => Ok(BackupTarget::File(file.into())),
+            (None, Some(bucket), key) => Ok(BackupTarget::Bucket {
+                bucket: BucketName::parse(bucket).map_err(invalid)?,
+                key: key
+                    .as_deref()
+                    .map(ObjectKey::parse)
+                    .transpose()
+                    .map_err(invalid)?,
+            }),
+            _ => Err(AdminError::invalid(
+                "give either a file or a bucket (and a key, if you want to choose it)",
+            )),
+        }
+    }
+}
 
 /// What is asked of the process.
 #[async_trait]
 pub trait Backups: Send + Sync + 'static {
-    /// Takes one into a new file of the server's machine.
-    async fn take(&self, file: PathBuf, keep: Duration) -> Result<BackupView, NotDone>;
+    /// Takes one, to its end even if nobody waits for it any more.
+    async fn take(&self, target: BackupTarget, keep: Duration) -> Result<BackupView, NotDone>;
 
     /// All that are known.
     async fn list(&self) -> Result<BackupsView, NotDone>;
@@ -72,12 +108,11 @@ impl Admin {
         match route {
             BackupRoute::List => Ok(json(StatusCode::OK, &backups.list().await?)),
             BackupRoute::Take => {
-                let TakeBackup { file, keep_seconds } =
-                    serde_json::from_slice(body).map_err(|error| {
-                        AdminError::invalid(format!("the body can't be read: {error}"))
-                    })?;
-                let keep = keep_seconds.map_or(BACKUP_KEPT, Duration::from_secs);
-                let taken = backups.take(file.into(), keep).await?;
+                let asked: TakeBackup = serde_json::from_slice(body).map_err(|error| {
+                    AdminError::invalid(format!("the body can't be read: {error}"))
+                })?;
+                let keep = asked.keep_seconds.map_or(BACKUP_KEPT, Duration::from_secs);
+                let taken = backups.take(asked.target()?, keep).await?;
                 tracing::info!(place = taken.place, "a backup of the metadata was taken");
                 Ok(json(StatusCode::CREATED, &taken))
             }

@@ -51,7 +51,7 @@ use crate::rate::RateLimitKeeper;
 use crate::s3::sigv4::{CredentialStore, Verifier};
 use crate::server::{HttpService, Refusal, RequestBody, RequestId};
 
-pub use self::backups::Backups;
+pub use self::backups::{BackupTarget, Backups};
 pub use self::credentials::MetadataCredentials;
 pub use self::drive_metrics::DriveMetrics;
 pub use self::key::{KeyPair, KeyRuleBroken, ROOT_KEY_DESCRIPTION};
@@ -259,6 +259,7 @@ impl Admin {
     fn readiness(&self) -> Readiness {
         readiness(
             self.metadata.healthy(),
+            self.metadata.journal_status().as_ref(),
             self.facts.layout,
             &self.surroundings.drives(),
         )
@@ -305,6 +306,8 @@ impl Admin {
             blobs_with_debts: totals.blobs_at_risk,
             debts: totals.debts,
             garbage: view::CountView::from(totals.garbage),
+            journal: self.metadata.journal_status().map(view::JournalView::from),
+            reconcile_pending_since_ms: self.metadata.reconcile_pending().await?,
             workers: self.surroundings.workers(),
         })
     }

@@ -1,5 +1,6 @@
 //! Whether this process can do its work, and if not, why: for load balancers and for people.
 
+use holdfast_metadata::journal::{JournalState, JournalStatus};
 use holdfast_types::{Drive, DriveState, Layout};
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +20,16 @@ pub struct Readiness {
 /// Reads need `k` readable drives: with fewer no object of this layout can be read at all. With
 /// more than `m` drives away, objects that had fragments on too many of them can't be read; that is
 /// a reason, not a failure, because all others can. Writes need as many drives online as the write
-/// quorum has fragments, because no two fragments of an object share a drive.
+/// quorum has fragments, because no two fragments of an object share a drive; and a journal of the
+/// metadata that is on enough drives for a commit. While a drive that held it is being replaced
+/// commits go on: that is a reason, not a failure.
 #[must_use]
-pub fn readiness(metadata: Result<(), String>, layout: Layout, drives: &[Drive]) -> Readiness {
+pub fn readiness(
+    metadata: Result<(), String>,
+    journal: Option<&JournalStatus>,
+    layout: Layout,
+    drives: &[Drive],
+) -> Readiness {
     let readable = drives.iter().filter(|drive| drive.state.readable()).count();
     let online = drives
         .iter()
@@ -35,7 +43,8 @@ pub fn readiness(metadata: Result<(), String>, layout: Layout, drives: &[Drive])
     );
     let healthy = metadata.is_ok();
     let reads = healthy && readable >= k;
-    let writes = reads && online >= quorum;
+    let commits = journal.is_none_or(|journal| journal.state != JournalState::Stopped);
+    let writes = reads && online >= quorum && commits;
 
     let mut reasons: Vec<String> = drives
         .iter()
@@ -65,6 +74,10 @@ pub fn readiness(metadata: Result<(), String>, layout: Layout, drives: &[Drive])
             "writes need {quorum} drives online and {online} are"
         ));
     }
+    if let Some(journal) = journal.filter(|journal| journal.state != JournalState::Whole) {
+        let so = if commits { "" } else { "nothing is written: " };
+        reasons.push(format!("{so}{}", journal.reason));
+    }
     Readiness {
         reads,
         writes,
@@ -74,6 +87,7 @@ pub fn readiness(metadata: Result<(), String>, layout: Layout, drives: &[Drive])
 
 #[cfg(test)]
 mod tests {
+    use holdfast_metadata::journal::Position;
     use holdfast_types::{DriveId, Region};
 
     use super::*;
@@ -104,7 +118,39 @@ mod tests {
     fn judged(metadata: Result<(), String>, away: usize, away_as: DriveState) -> Readiness {
         let mut states = vec![DriveState::Online; 6];
         states[..away].fill(away_as);
-        readiness(metadata, "4+2".parse().unwrap(), &drives(&states))
+        readiness(metadata, None, "4+2".parse().unwrap(), &drives(&states))
+    }
+
+    #[test]
+    fn a_journal_without_enough_holders_stops_writes_and_one_that_is_mended_does_not() {
+        let with = |state, reason: &str| {
+            let journal = JournalStatus {
+                state,
+                reason: reason.to_owned(),
+                holders: vec![],
+                holders_wanted: 3,
+                term: 2,
+                position: Position {
+                    epoch: 1,
+                    group: 7,
+                    mark: uuid::Uuid::nil(),
+                },
+                record_bytes: 0,
+                image_bytes: 0,
+                image_ms: None,
+                not_whole_since_ms: None,
+            };
+            let drives = drives(&[DriveState::Online; 6]);
+            readiness(Ok(()), Some(&journal), "4+2".parse().unwrap(), &drives)
+        };
+        let whole = with(JournalState::Whole, "");
+        assert!(whole.reads && whole.writes && whole.reasons.is_empty());
+        let degraded = with(JournalState::Degraded, "on 2 drives");
+        assert!(degraded.reads && degraded.writes);
+        assert_eq!(degraded.reasons, ["on 2 drives"]);
+        let stopped = with(JournalState::Stopped, "on 1 drive");
+        assert!(stopped.reads && !stopped.writes);
+        assert_eq!(stopped.reasons, ["nothing is written: on 1 drive"]);
     }
 
     #[test]
@@ -159,7 +205,7 @@ mod tests {
     fn more_drives_than_fragments_make_more_than_m_away_a_warning() {
         let mut states = vec![DriveState::Online; 12];
         states[..3].fill(DriveState::Missing);
-        let judged = readiness(Ok(()), "4+2".parse().unwrap(), &drives(&states));
+        let judged = readiness(Ok(()), None, "4+2".parse().unwrap(), &drives(&states));
         assert!(judged.reads && judged.writes);
         assert!(
             judged

@@ -4,6 +4,7 @@
 //! Fields are only ever added: programs read this.
 
 mod backups;
+mod journal;
 mod policies;
 mod upkeep;
 mod verify;
@@ -20,6 +21,7 @@ use super::rate_limits::{RateLimitNow, RateLimitView};
 use super::readiness::Readiness;
 
 pub use self::backups::{BackupView, BackupsView, TakeBackup};
+pub use self::journal::JournalView;
 pub use self::policies::{
     BucketChange, DurabilityInputsView, FailureView, LayoutCheckView, PolicyChange,
     PolicyCheckView, ReencodeView, ReencodesView, RuleView, StartReencode,
@@ -103,6 +105,13 @@ pub struct StatusView {
     pub debts: u64,
     /// Blobs that were removed and whose bytes are still on the drives.
     pub garbage: CountView,
+    /// The metadata's journal on the drives; `null` where the database keeps its own.
+    #[serde(default)]
+    pub journal: Option<JournalView>,
+    /// Since when the metadata, which was restored, waits to be compared with the drives; nothing
+    /// is destroyed meanwhile. `null`: it does not wait.
+    #[serde(default)]
+    pub reconcile_pending_since_ms: Option<u64>,
     /// Background work.
     pub workers: Vec<WorkerView>,
 }

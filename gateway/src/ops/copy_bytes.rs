@@ -157,16 +157,17 @@ impl Gateway {
         let len = range.end - range.start;
         let opened = self.open(&found.version, range, key).await;
         let opened = opened.map_err(|failure| failure.of(&target))?;
-        Ok(opened.map(|bytes| digested(bytes, len, algorithm)))
+        // Nobody makes claims about them.
+        let claims = BodyClaims {
+            md5: None,
+            checksum: ChecksumClaim::Algorithm(algorithm),
+        };
+        Ok(opened.map(|bytes| digested(bytes, len, claims)))
     }
 }
 
-/// Bytes that nobody makes claims about, as a body.
-fn digested(bytes: ByteStream, len: u64, algorithm: ChecksumAlgorithm) -> ObjectBody {
-    let claims = BodyClaims {
-        md5: None,
-        checksum: ChecksumClaim::Algorithm(algorithm),
-    };
+/// Bytes that come from within, as a body.
+pub(super) fn digested(bytes: ByteStream, len: u64, claims: BodyClaims) -> ObjectBody {
     let digests = DigestSlot::new();
     let hashing = Hashing {
         bytes,

@@ -31,6 +31,7 @@ mod put;
 mod quota;
 mod read;
 mod service;
+mod stream_in;
 mod tags;
 mod upload;
 mod version;
@@ -55,6 +56,7 @@ use crate::s3::time::Timestamp;
 use crate::server::ClientKey;
 
 pub use debts::{DebtReporter, DebtWriter};
+pub use stream_in::NewObject;
 
 /// The store behind S3, of one region. Cheap to clone.
 #[derive(Clone)]

@@ -16,4 +16,5 @@ mod puts;
 mod races;
 mod reads;
 mod script;
+mod streams;
 mod tags;

@@ -82,7 +82,8 @@ pub enum RestoreError {
 /// # Errors
 /// See [`RestoreError`].
 pub async fn restore(request: Restore) -> Result<Restored, RestoreError> {
-    let file = request.file.clone();
+    let file = std::path::absolute(&request.file)?;
+    let place = file.display().to_string();
     let image = tokio::task::spawn_blocking(move || {
         let file = std::fs::File::open(file)?;
         ImageReader::new(Box::new(io::BufReader::with_capacity(1 << 20, file)))
@@ -101,9 +102,11 @@ pub async fn restore(request: Restore) -> Result<Restored, RestoreError> {
     let above = on_drives.max(image.header().epoch);
     match &request.into {
         RestoreInto::Sqlite(database) => {
-            into_sqlite(image, database.clone(), above, request.now_ms).await
+            into_sqlite(image, database.clone(), &place, above, request.now_ms).await
         }
-        RestoreInto::Postgres(url) => into_postgres(image, url, above, request.now_ms).await,
+        RestoreInto::Postgres(url) => {
+            into_postgres(image, url, &place, above, request.now_ms).await
+        }
     }
 }
 
@@ -129,6 +132,15 @@ fn marks(info: &ImageInfo, group: u64, above: u64, now_ms: u64) -> [(&'static st
 const SET: &str = "INSERT INTO meta (name, value) VALUES ($1, $2) \
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
+/// The backup was taken before it was known to be whole, and where it lies now is known from where
+/// it was read.
+const WHOLE: &str = "UPDATE backups SET bytes = $2, place = $3 WHERE backup_id = $1";
+
+/// A length as databases keep it.
+fn stored(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
 /// PostgreSQL's transaction ids mean nothing in another database, where one of the old ones might
 /// never come: what the change log has is put before all that will be. A key's rows stay in order by
 /// their numbers; a reader of the log begins anew, so that it is told some things twice rather than
@@ -151,6 +163,7 @@ const NEW_LEASES: &str = "UPDATE worker_leases SET until_ms = 0, \
 async fn into_sqlite(
     image: ImageReader,
     database: PathBuf,
+    place: &str,
     above: u64,
     now_ms: u64,
 ) -> Result<Restored, RestoreError> {
@@ -177,6 +190,14 @@ async fn into_sqlite(
         sqlx::query(SET)
             .bind(*name)
             .bind(value)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    if let Some(backup) = info.backup {
+        sqlx::query(WHOLE)
+            .bind(backup.as_bytes().as_slice())
+            .bind(stored(info.bytes))
+            .bind(place)
             .execute(&mut *transaction)
             .await?;
     }
@@ -219,6 +240,7 @@ async fn epoch_of(database: &std::path::Path) -> u64 {
 async fn into_postgres(
     image: ImageReader,
     url: &str,
+    place: &str,
     above: u64,
     now_ms: u64,
 ) -> Result<Restored, RestoreError> {
@@ -243,6 +265,14 @@ async fn into_postgres(
         sqlx::query(SET)
             .bind(*name)
             .bind(value)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    if let Some(backup) = info.backup {
+        sqlx::query(WHOLE)
+            .bind(backup.as_bytes().as_slice())
+            .bind(stored(info.bytes))
+            .bind(place)
             .execute(&mut *transaction)
             .await?;
     }

@@ -40,6 +40,9 @@ impl Apply for NoteFound {
             (Some("live"), None) if is_past(tx, found).await? => {
                 (FoundVerdict::Noted, self.note(tx, number).await?)
             }
+            (Some("live"), None) if self.came_later(tx).await? => {
+                (FoundVerdict::Noted, self.note(tx, number).await?)
+            }
             (Some("live"), placed) => {
                 let elsewhere = match placed {
                     None | Some(0) => None,
@@ -60,6 +63,26 @@ impl Apply for NoteFound {
 }
 
 impl NoteFound {
+    /// Whether the fragment is of a later generation than the one that counts. A re-encode has noted
+    /// what it writes before it does; what it has not noted was written after a backup that was
+    /// restored since. Its generation is never given out again.
+    async fn came_later(&self, tx: &mut Tx<'_>) -> Result<bool, MetadataError> {
+        let fragment = &self.found.fragment;
+        let later = tx
+            .execute(
+                "UPDATE placements SET last_generation = CASE WHEN last_generation < $3 \
+                 THEN $3 ELSE last_generation END \
+                 WHERE blob_id = $1 AND region = $2 AND generation < $3",
+                values![
+                    &fragment.blob,
+                    fragment.region.as_str(),
+                    fragment.generation.0
+                ],
+            )
+            .await?;
+        Ok(later > 0)
+    }
+
     /// Whether there was no note of it yet.
     async fn note(&self, tx: &mut Tx<'_>, number: u32) -> Result<bool, MetadataError> {
         let fragment = &self.found.fragment;

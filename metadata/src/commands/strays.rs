@@ -70,6 +70,11 @@ impl Apply for JudgeStray {
                 return Ok(StrayVerdict::Kept);
             }
         }
+        // A generation that came after a backup that was restored: while anything of the one that is
+        // known is missing, it may be all that there is of the blob.
+        if is_live && self.owes_an_earlier_one(tx).await? {
+            return Ok(StrayVerdict::Kept);
+        }
         let due_ms = horizon::due_ms(tx).await?;
         if due_ms == horizon::NOTHING {
             return Ok(StrayVerdict::Kept);
@@ -103,6 +108,19 @@ impl Apply for JudgeStray {
 }
 
 impl JudgeStray {
+    /// Whether something is owed of an earlier generation than the stray's.
+    async fn owes_an_earlier_one(&self, tx: &mut Tx<'_>) -> Result<bool, MetadataError> {
+        let stray = &self.0;
+        let owed = tx
+            .fetch_one(
+                "SELECT debts.generation FROM debts WHERE debts.blob_id = $1 \
+                 AND debts.region = $2 AND debts.generation < $3 LIMIT 1",
+                values![&stray.blob, stray.region.as_str(), stray.generation.0],
+            )
+            .await?;
+        Ok(owed.is_some())
+    }
+
     async fn forget(&self, tx: &mut Tx<'_>, number: u32) -> Result<(), MetadataError> {
         forget(tx, &self.0, number).await
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use holdfast_types::ClusterId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::Metadata;
 use crate::image::{About, ImageError, dump};
@@ -38,13 +39,18 @@ impl Metadata {
         self.inner.engine.journal_status()
     }
 
-    /// Takes an image of everything that was committed before.
+    /// Takes an image of everything that was committed before, as the backup `backup` if it is one.
     ///
     /// # Errors
     /// `Unavailable`, `Database`.
-    pub async fn image(&self, cluster: Option<ClusterId>) -> super::Result<ImageStream> {
+    pub async fn image(
+        &self,
+        cluster: Option<ClusterId>,
+        backup: Option<Uuid>,
+    ) -> super::Result<ImageStream> {
         let about = About {
             cluster,
+            backup,
             taken_ms: self.inner.engine.now_ms(),
             term: 0,
         };

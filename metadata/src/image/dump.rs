@@ -8,6 +8,7 @@ use holdfast_types::ClusterId;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Column as _, PgConnection, Row as _, SqliteConnection, TypeInfo as _};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::cell::{Cell, of_sqlite};
 use super::frames::{Header, ImageError, ImageWriter, Source};
@@ -18,6 +19,7 @@ use crate::journal::Position;
 /// What the dumper knows and the database does not.
 pub(crate) struct About {
     pub(crate) cluster: Option<ClusterId>,
+    pub(crate) backup: Option<Uuid>,
     pub(crate) taken_ms: u64,
     pub(crate) term: u64,
 }
@@ -38,6 +40,7 @@ pub(crate) async fn dump(
 fn header(about: &About, source: Source, schema: &Schema, position: Position) -> Header {
     Header {
         cluster: about.cluster,
+        backup: about.backup,
         taken_ms: about.taken_ms,
         source,
         epoch: position.epoch,

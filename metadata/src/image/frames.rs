@@ -47,6 +47,9 @@ pub enum Source {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Header {
     pub(crate) cluster: Option<ClusterId>,
+    /// The backup that it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) backup: Option<Uuid>,
     pub(crate) taken_ms: u64,
     pub(crate) source: Source,
     pub(crate) epoch: u64,
@@ -101,6 +104,8 @@ pub enum ImageError {
 pub struct ImageInfo {
     /// The cluster, where the metadata knew it.
     pub cluster: Option<ClusterId>,
+    /// The backup that it is: `backups list` has it by this id.
+    pub backup: Option<Uuid>,
     /// When it was begun, in milliseconds since 1970: it has everything that was committed before.
     pub taken_ms: u64,
     /// From which database.
@@ -245,6 +250,12 @@ impl ImageReader {
         if version != VERSION {
             return Err(ImageError::Newer(version));
         }
+        if head[10..] != [0; 6] {
+            return Err(ImageError::Damaged {
+                at: 10,
+                what: "bytes that mean nothing are not zero",
+            });
+        }
         let (kind, payload) = read_frame(&mut *source, 0, 16)?;
         let header: Header = (kind == HEADER)
             .then(|| serde_json::from_slice(&payload).ok())
@@ -346,6 +357,7 @@ impl ImageReader {
         let names = self.header.schema.tables.iter();
         ImageInfo {
             cluster: self.header.cluster,
+            backup: self.header.backup,
             taken_ms: self.header.taken_ms,
             source: self.header.source,
             epoch: self.header.epoch,
@@ -397,6 +409,7 @@ mod tests {
     fn image() -> Vec<u8> {
         let header = Header {
             cluster: None,
+            backup: None,
             taken_ms: 7,
             source: Source::Sqlite,
             epoch: 1,
@@ -416,6 +429,7 @@ mod tests {
         let mut writer = ImageWriter::new(&header);
         for number in 0..3 {
             writer.row(0, &[Cell::Integer(number), Cell::Text("x".to_owned())]);
+            writer.close_rows();
         }
         let mut bytes = writer.chunk().unwrap_or_default();
         bytes.extend(writer.end(vec![("t".to_owned(), 2)]));
@@ -438,17 +452,43 @@ mod tests {
     fn each_damaged_byte_and_each_cut_is_noticed() {
         let image = image();
         for at in 0..image.len() {
-            // Six bytes of the head are zero and mean nothing yet.
-            if !(10..16).contains(&at) {
-                let mut damaged = image.clone();
-                damaged[at] ^= 1;
-                assert!(verify(&damaged).is_err(), "byte {at}");
-            }
+            let mut damaged = image.clone();
+            damaged[at] ^= 1;
+            assert!(verify(&damaged).is_err(), "byte {at}");
             assert!(verify(&image[..at]).is_err(), "cut at {at}");
         }
         let mut longer = image;
         longer.push(0);
         assert!(verify(&longer).is_err());
+    }
+
+    /// Each frame is well by itself: only their numbers and the end say that they are all there.
+    #[test]
+    fn no_frame_can_be_lost_repeated_or_change_places() {
+        let image = image();
+        let mut frames = Vec::new();
+        let mut rest = &image[16..];
+        while !rest.is_empty() {
+            let len = u32::from_le_bytes([rest[1], rest[2], rest[3], rest[4]]) as usize;
+            let (frame, after) = rest.split_at(1 + 4 + len + 8);
+            frames.push(frame);
+            rest = after;
+        }
+        let joined = |frames: &[&[u8]]| [&image[..16], &frames.concat()].concat();
+        assert!(frames.len() >= 6 && verify(&joined(&frames)).is_ok());
+        for at in 0..frames.len() {
+            let mut lost = frames.clone();
+            lost.remove(at);
+            assert!(verify(&joined(&lost)).is_err(), "without frame {at}");
+            let mut twice = frames.clone();
+            twice.insert(at, frames[at]);
+            assert!(verify(&joined(&twice)).is_err(), "frame {at} twice");
+            for other in 0..at {
+                let mut swapped = frames.clone();
+                swapped.swap(at, other);
+                assert!(verify(&joined(&swapped)).is_err(), "{at} and {other}");
+            }
+        }
     }
 
     #[test]

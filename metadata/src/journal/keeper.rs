@@ -65,6 +65,11 @@ pub struct JournalStatus {
     pub record_bytes: u64,
     /// Bytes of the last image.
     pub image_bytes: u64,
+    /// When the last image was begun, in milliseconds since 1970: a start reads it and the records
+    /// since. `None`: this process knows of none yet.
+    pub image_ms: Option<u64>,
+    /// Since when it is not whole; `None` while it is.
+    pub not_whole_since_ms: Option<u64>,
 }
 
 /// A drive that gets every record.
@@ -81,6 +86,7 @@ struct Seat {
 /// being closed.
 struct Imaging {
     task: JoinHandle<Result<Done, String>>,
+    begun_ms: u64,
     joining: bool,
 }
 
@@ -109,6 +115,7 @@ pub(crate) struct Keeper {
     imaging: Option<Imaging>,
     record_bytes: u64,
     image_bytes: u64,
+    image_ms: Option<u64>,
     last_complaint: String,
     status: Arc<Mutex<JournalStatus>>,
 }
@@ -141,6 +148,10 @@ impl Keeper {
             .filter(|drive| is_there && survey.has_all(*drive, &position))
             .take(wanted)
             .collect();
+        let image_ms = match current.is_empty() {
+            true => None,
+            false => survey.newest_image_ms(epoch),
+        };
         drop(survey);
         let status = JournalStatus {
             state: JournalState::Stopped,
@@ -151,6 +162,8 @@ impl Keeper {
             position,
             record_bytes: 0,
             image_bytes: 0,
+            image_ms,
+            not_whole_since_ms: Some(clock.now_ms()),
         };
         let mut keeper = Self {
             config,
@@ -167,6 +180,7 @@ impl Keeper {
             imaging: None,
             record_bytes: 0,
             image_bytes: 0,
+            image_ms,
             last_complaint: String::new(),
             status: Arc::new(Mutex::new(status)),
         };
@@ -542,9 +556,11 @@ impl Keeper {
             .into_iter()
             .filter_map(|drive| self.shelf(drive))
             .collect();
+        let begun_ms = self.clock.now_ms();
         let about = image::About {
             cluster: Some(self.config.cluster),
-            taken_ms: self.clock.now_ms(),
+            backup: None,
+            taken_ms: begun_ms,
             term,
         };
         let snapshots = Arc::clone(&self.snapshots);
@@ -552,7 +568,11 @@ impl Keeper {
         if !joining {
             self.record_bytes = 0;
         }
-        self.imaging = Some(Imaging { task, joining });
+        self.imaging = Some(Imaging {
+            task,
+            begun_ms,
+            joining,
+        });
     }
 
     /// Waits so long for the image and lets the drives that have it count. Whether that asks for a
@@ -571,6 +591,7 @@ impl Keeper {
             Ok(Err(error)) => return self.image_failed(&error.to_string(), imaging.joining),
         };
         self.image_bytes = done.bytes;
+        self.image_ms = Some(imaging.begun_ms);
         let mut changed = false;
         for drive in &done.on {
             let Some(seat) = self.seats.get_mut(drive) else {
@@ -663,6 +684,15 @@ impl Keeper {
             position: self.position,
             record_bytes: self.record_bytes,
             image_bytes: self.image_bytes,
+            image_ms: self.image_ms,
+            not_whole_since_ms: match state {
+                JournalState::Whole => None,
+                _ => Some(
+                    status
+                        .not_whole_since_ms
+                        .unwrap_or_else(|| self.clock.now_ms()),
+                ),
+            },
         };
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Base {
     pub(super) name: String,
     pub(super) position: Position,
     pub(super) term: u64,
+    /// When it was begun.
+    pub(super) taken_ms: u64,
 }
 
 /// A record on a drive.
@@ -73,6 +75,15 @@ impl Chain {
 }
 
 impl Survey {
+    /// When the newest image of an epoch was begun.
+    pub(super) fn newest_image_ms(&self, epoch: u64) -> Option<u64> {
+        let bases = self.bases.iter();
+        bases
+            .filter(|base| base.position.epoch == epoch)
+            .map(|base| base.taken_ms)
+            .max()
+    }
+
     /// Reads what `shelves` have. Blocks on the disks; a shelf that can't be read is a complaint.
     pub(super) fn take(shelves: &[Arc<dyn Shelf>]) -> Self {
         let mut survey = Self::default();
@@ -146,6 +157,7 @@ impl Survey {
             name: name.to_owned(),
             position,
             term,
+            taken_ms: header.taken_ms,
         });
         Ok(())
     }

@@ -14,7 +14,9 @@ use holdfast_metadata::lease::{LeaseAnswer, TakeLease};
 use holdfast_metadata::{Metadata, MetadataConfig};
 use holdfast_types::{ClusterId, SystemClock};
 
-use super::journal::{CLUSTER, Journaled, content, image, restore as restore_from_drives, runtime};
+use super::journal::{
+    CLUSTER, Journaled, content, image, image_of, restore as restore_from_drives, runtime,
+};
 use super::postgres_server;
 use super::world::{HOUR_MS, World, region};
 
@@ -80,6 +82,61 @@ async fn opened(url: String) -> Metadata {
 async fn backed_up(metadata: &Metadata, file: PathBuf) -> PathBuf {
     fs::write(&file, image(metadata).await).unwrap();
     file
+}
+
+/// A backup as `admin metadata backup` takes it: recorded, written, and then known to be whole.
+async fn taken(metadata: &Metadata, file: PathBuf) -> PathBuf {
+    let backup = metadata.begin_backup("/elsewhere", DAY).await.unwrap();
+    let bytes = image_of(metadata, Some(backup.id)).await;
+    let len = bytes.len() as u64;
+    fs::write(&file, bytes).unwrap();
+    metadata.finish_backup(backup.id, len).await.unwrap();
+    file
+}
+
+/// What `backups list` says: each backup's place and length.
+async fn listed(metadata: &Metadata) -> Vec<(String, u64)> {
+    let backups = metadata.backups().await.unwrap().into_iter();
+    backups.map(|backup| (backup.place, backup.bytes)).collect()
+}
+
+/// The image was taken before anybody knew that it would become whole.
+#[test]
+fn a_restored_backup_knows_that_it_is_whole_and_where_it_is() {
+    runtime().block_on(async {
+        let store = Journaled::new(3, 1).await;
+        store.put(1).await;
+        let folder = tempfile::tempdir().unwrap();
+        let older = taken(&store.world.metadata, folder.path().join("older")).await;
+        let newer = taken(&store.world.metadata, folder.path().join("newer")).await;
+        let len = |file: &Path| fs::metadata(file).unwrap().len();
+        let place = |file: &Path| file.display().to_string();
+        let anew = folder.path().join("anew.db");
+        restored(&newer, RestoreInto::Sqlite(anew.clone()))
+            .await
+            .unwrap();
+        let metadata = opened(format!("sqlite:{}", anew.display())).await;
+        assert_eq!(
+            listed(&metadata).await,
+            [
+                (place(&newer), len(&newer)),
+                ("/elsewhere".to_owned(), len(&older)),
+            ]
+        );
+        metadata.close().await;
+
+        let Some(server) = postgres_server::server() else {
+            return;
+        };
+        let database = server.database().await;
+        let url = server.url(&database, "restored");
+        restored(&older, RestoreInto::Postgres(url.clone()))
+            .await
+            .unwrap();
+        let metadata = opened(url).await;
+        assert_eq!(listed(&metadata).await, [(place(&older), len(&older))]);
+        metadata.close().await;
+    });
 }
 
 /// All tables but the one that says which epoch it is.

@@ -17,6 +17,7 @@ use holdfast_metadata::journal::{
 };
 use holdfast_metadata::{Metadata, MetadataConfig, MetadataError};
 use holdfast_types::{ClusterId, DriveId, SystemClock};
+use uuid::Uuid;
 
 use super::hooks::{Loss, LostCommit};
 use super::world::{Place, World, region};
@@ -225,7 +226,12 @@ pub(crate) async fn content(metadata: &Metadata) -> BTreeMap<String, (u64, u64)>
 }
 
 pub(crate) async fn image(metadata: &Metadata) -> Vec<u8> {
-    let mut stream = metadata.image(Some(CLUSTER)).await.unwrap();
+    image_of(metadata, None).await
+}
+
+/// The image that is the backup `backup`.
+pub(crate) async fn image_of(metadata: &Metadata, backup: Option<Uuid>) -> Vec<u8> {
+    let mut stream = metadata.image(Some(CLUSTER), backup).await.unwrap();
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.chunks.recv().await {
         bytes.extend_from_slice(&chunk);

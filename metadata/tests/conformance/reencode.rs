@@ -3,14 +3,14 @@
 //! repairs and sweeps is in `reencode_races.rs`.
 
 use holdfast_metadata::MetadataError;
-use holdfast_metadata::command::GARBAGE_GRACE;
+use holdfast_metadata::command::{GARBAGE_GRACE, ReportDebts};
 use holdfast_metadata::inventory::{FoundFragment, FoundVerdict, NoteFound};
-use holdfast_metadata::model::Bucket;
+use holdfast_metadata::model::{Bucket, Debt, DebtKind};
 use holdfast_metadata::reencode::{
     BeginMove, Begun, Cursor, JobKind, JobProgress, JobState, MetBlob, SaveJob, SwitchPlacement,
     Switched,
 };
-use holdfast_metadata::repair::{Stray, StrayVerdict};
+use holdfast_metadata::repair::{SettleDebts, Settled, Stray, StrayVerdict};
 use holdfast_types::{BlobId, DriveId, FragmentId, FragmentIndex, Generation, Layout, Placement};
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ super::on_both! {
     no_attempt_gets_a_generation_twice,
     a_doomed_fragment_is_never_switched_to,
     what_is_owed_goes_over_to_the_new_generation,
-    a_fragment_of_a_past_generation_is_noted_and_of_a_coming_one_is_not,
+    a_fragment_of_a_past_generation_is_noted_and_so_is_one_of_a_lost_future,
     a_bucket_has_one_job_at_a_time,
     a_job_is_one_workers_until_its_lease_ends,
 }
@@ -322,18 +322,19 @@ async fn what_is_owed_goes_over_to_the_new_generation(world: World) {
     assert_eq!(judge(&world, &owed).await, StrayVerdict::Kept);
 }
 
-async fn a_fragment_of_a_past_generation_is_noted_and_of_a_coming_one_is_not(world: World) {
+/// A backup that is restored knows nothing of the generations that came after it.
+async fn a_fragment_of_a_past_generation_is_noted_and_so_is_one_of_a_lost_future(world: World) {
     world.bucket("b").await;
     let blob = blob_of(&world, "k").await;
     let to = world.drives[..3].to_vec();
-    let found = |generation: u32| {
+    let find = |generation: u32, index: u8, drive: DriveId| {
         let found = FoundFragment {
-            drive: world.drives[5],
+            drive,
             fragment: FragmentId {
                 blob,
                 region: region(),
                 generation: Generation(generation),
-                index: FragmentIndex(4),
+                index: FragmentIndex(index),
             },
         };
         world.metadata.note_found(NoteFound {
@@ -342,18 +343,53 @@ async fn a_fragment_of_a_past_generation_is_noted_and_of_a_coming_one_is_not(wor
             quarantine_ms: 1000,
         })
     };
-    let surplus = FoundVerdict::Surplus { elsewhere: None };
+    let elsewhere = world.drives[5];
     assert_eq!(
-        found(1).await.unwrap(),
-        surplus,
-        "of an attempt that may be under way"
+        begin(&world, blob, 0, &to).await,
+        Begun::Generation(Generation(1))
     );
-    begin(&world, blob, 0, &to).await;
+    let under_way = find(1, 0, to[0]).await.unwrap();
+    assert_eq!(under_way, FoundVerdict::Known, "the attempt has noted it");
     let made = switch(&world, switch_of(blob, 0, 1, "copies:3", &to)).await;
     assert_eq!(made, Switched::Made);
-    assert_eq!(found(0).await.unwrap(), FoundVerdict::Noted);
-    assert_eq!(found(0).await.unwrap(), FoundVerdict::Known);
-    assert_eq!(found(2).await.unwrap(), surplus);
+    assert_eq!(find(1, 0, to[0]).await.unwrap(), FoundVerdict::Placed);
+    assert_eq!(find(0, 4, elsewhere).await.unwrap(), FoundVerdict::Noted);
+    assert_eq!(find(0, 4, elsewhere).await.unwrap(), FoundVerdict::Known);
+
+    for index in 0..3 {
+        let found = find(7, index, elsewhere).await.unwrap();
+        assert_eq!(found, FoundVerdict::Noted, "{index}");
+    }
+    assert_eq!(find(7, 0, elsewhere).await.unwrap(), FoundVerdict::Known);
+    // It is never given out again, and goes only while all of the present one is there.
+    world.clock.advance_ms(2 * GRACE_MS);
+    let lost = stray(blob, 7, 0, elsewhere);
+    let debt = Debt {
+        blob,
+        region: region(),
+        generation: Generation(1),
+        index: FragmentIndex(0),
+        drive: Some(to[0]),
+        kind: DebtKind::Missing,
+        created_ms: 0,
+    };
+    let report = ReportDebts { debts: vec![debt] };
+    world.metadata.report_debts(report).await.unwrap();
+    assert_eq!(judge(&world, &lost).await, StrayVerdict::Kept);
+    let settle = SettleDebts {
+        blob,
+        region: region(),
+        generation: Generation(1),
+        settled: vec![Settled {
+            index: FragmentIndex(0),
+            from: Some(to[0]),
+            to: to[0],
+        }],
+    };
+    world.metadata.settle_debts(settle).await.unwrap();
+    assert_eq!(judge(&world, &lost).await, StrayVerdict::Doomed);
+    let next = begin(&world, blob, 1, &world.drives[3..6]).await;
+    assert_eq!(next, Begun::Generation(Generation(8)));
 }
 
 async fn a_bucket_has_one_job_at_a_time(world: World) {

@@ -19,7 +19,8 @@ use holdfast_metadata::model::{
 use holdfast_metadata::{Metadata, MetadataConfig, MetadataError};
 use holdfast_storage_node::disk::{Disk, Fault, SimDisk, SimOp, Survival};
 use holdfast_storage_node::{
-    self as node, DriveConfig, DriveIdentity, LocalStore, ReadShelf, StoreConfig, format_disk,
+    self as node, DriveConfig, DriveIdentity, LocalStore, ReadShelf, ShelfFolder, StoreConfig,
+    format_disk,
 };
 use holdfast_types::{
     BlobId, ClusterId, DriveId, FailureDomain, Generation, Placement, Region, SizeRule, SystemClock,
@@ -128,7 +129,7 @@ pub(crate) async fn open(database: &Path) -> Metadata {
 
 /// Every table with its number of rows and a digest of them.
 async fn tables(metadata: &Metadata) -> Vec<(String, u64, u64)> {
-    let mut stream = metadata.image(Some(CLUSTER)).await.unwrap();
+    let mut stream = metadata.image(Some(CLUSTER), None).await.unwrap();
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.chunks.recv().await {
         bytes.extend_from_slice(&chunk);
@@ -249,7 +250,10 @@ impl Lab {
             write_quorum: MAY_LOSE + 1,
             shelves: Arc::new(move || {
                 let open = |shelf| Arc::new(Open(shelf, Arc::clone(&gate))) as Arc<dyn Shelf>;
-                lent.shelves().into_iter().map(open).collect()
+                lent.shelves(ShelfFolder::Metadata)
+                    .into_iter()
+                    .map(open)
+                    .collect()
             }),
             rebase_bytes: self.rebase_bytes,
         };
@@ -263,7 +267,7 @@ impl Lab {
     /// Makes the database anew from nothing but the drives.
     pub(crate) async fn recover(&self, story: &str) -> Position {
         let disks = self.disks.iter();
-        let read = disks.filter_map(|disk| ReadShelf::on(disk).ok());
+        let read = disks.filter_map(|disk| ReadShelf::on(disk, ShelfFolder::Metadata).ok());
         let recovered = recover(Recovery {
             database: self.database(),
             shelves: read

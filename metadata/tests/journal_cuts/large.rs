@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use holdfast_metadata::journal::{JournalConfig, Permission, Recovery, Shelf, recover};
 use holdfast_storage_node::{
-    DriveConfig, LocalStore, ReadShelf, StoreConfig, format_drive, read_identity,
+    DriveConfig, LocalStore, ReadShelf, ShelfFolder, StoreConfig, format_drive, read_identity,
 };
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -74,7 +74,11 @@ async fn fill(folder: &Path) {
         write_quorum: DRIVES,
         shelves: Arc::new(move || {
             let open = |shelf| Arc::new(Open(shelf, Arc::<Gate>::default())) as Arc<dyn Shelf>;
-            store.shelves().into_iter().map(open).collect()
+            store
+                .shelves(ShelfFolder::Metadata)
+                .into_iter()
+                .map(open)
+                .collect()
         }),
         rebase_bytes: u64::MAX,
     };
@@ -101,7 +105,7 @@ fn the_process_that_restores() {
         let shelves = (0..DRIVES).map(|number| {
             let path = folder.join(number.to_string());
             assert_eq!(read_identity(&path).unwrap().drive, id(number));
-            Arc::new(Closed(ReadShelf::at(&path).unwrap())) as Arc<dyn Shelf>
+            Arc::new(Closed(ReadShelf::at(&path, ShelfFolder::Metadata).unwrap())) as Arc<dyn Shelf>
         });
         let recovery = Recovery {
             database: folder.join("metadata.db"),

@@ -273,6 +273,10 @@ impl Run<'_> {
             return Ok(());
         }
         self.report.looked.unplaced_fragments += 1;
+        if !self.is_reconciled {
+            self.report.looked.unreconciled += 1;
+            return Ok(());
+        }
         let now_ms = self.of.clock.now_ms();
         let made_ms = fragment.blob.made_ms().unwrap_or(0);
         if made_ms.saturating_add(self.of.grace_ms) > now_ms {

@@ -199,6 +199,10 @@ pub struct Looked {
     pub known_unplaced: u64,
     /// Of these, those that are too young to be judged.
     pub young_unplaced: u64,
+    /// Of these, those that wait for a restored metadata to be reconciled: most are of objects that
+    /// are newer than its backup.
+    #[serde(default)]
+    pub unreconciled: u64,
     /// Rows of the change log.
     pub changes: u64,
     /// Objects whose bytes were hashed.

@@ -15,6 +15,7 @@ mod model;
 mod power_cut;
 mod rates;
 mod reencode;
+mod restore;
 mod samples;
 mod upkeep;
 mod verify;

@@ -6,8 +6,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TakeBackup {
-    /// A new file on the server's machine, from its root.
-    pub file: String,
+    /// A new file on the server's machine, from its root. Give this or `bucket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// A bucket of this Holdfast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    /// The key of a new object there; one with the time in it unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// How long nothing that it knows is destroyed; seven days unless said.
     #[serde(default)]
     pub keep_seconds: Option<u64>,
