@@ -362,8 +362,9 @@ const DAMAGE: &[(&str, &[&str])] = &[
         &["unknown drive 100"],
     ),
     (
-        "INSERT INTO dead_letters (webhook, transaction_id, change_number, bucket_name, key, \
-         event, body, reason, at_ms) SELECT 'hook', 0, i, 'b', 'k', 'e', '{}', 'no', 0 \
+        "INSERT INTO dead_letters (webhook, transaction_id, change_number, bucket_id, \
+         bucket_name, key, event, body, reason, at_ms) \
+         SELECT 'hook', 0, i, 1, 'b', 'k', 'e', '{}', 'no', 0 \
          FROM generate_series(1, 10001) AS i",
         &["too long the dead letters of webhook hook"],
     ),

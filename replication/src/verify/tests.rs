@@ -269,8 +269,8 @@ const ROWS_BROKEN: &[(&[&str], Invariant, &str)] = &[
     (
         &[
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10001) \
-          INSERT INTO dead_letters (webhook, transaction_id, change_number, bucket_name, key, \
-          event, body, reason, at_ms) SELECT 'hook', 0, i, 'films', X'61', 'e', '{}', 'no', 0 FROM n",
+          INSERT INTO dead_letters (webhook, transaction_id, change_number, bucket_id, \
+          bucket_name, key, event, body, reason, at_ms) SELECT 'hook', 0, i, 1, 'films', X'61', 'e', '{}', 'no', 0 FROM n",
         ],
         Invariant::I21,
         "the dead letters of webhook hook: 10001 rows, above the limit of 10000",
