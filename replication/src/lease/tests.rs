@@ -67,7 +67,7 @@ struct Set {
     times_lost: Arc<AtomicU64>,
 }
 
-const TERM: Duration = Duration::from_secs(20);
+const TERM: Duration = Duration::from_secs(2);
 
 impl Set {
     /// Renews as soon as `renew_every`.
