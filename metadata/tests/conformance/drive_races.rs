@@ -29,9 +29,9 @@ super::on_both! {
 }
 
 /// Seeds tried in a test run at the granularity of statements; a soak tries as many as it likes.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 25;
 /// The same at that of commands.
-const COMMAND_SEEDS: u64 = 100;
+const COMMAND_SEEDS: u64 = 30;
 
 const ACTORS: [&str; 6] = ["put", "part", "move", "mend", "find-well", "remove"];
 
