@@ -12,13 +12,13 @@ use holdfast_metadata::command::SweepOutcome;
 use holdfast_metadata::journal::{Permission, RecoverError};
 use holdfast_metadata::lease::{LeaseAnswer, TakeLease};
 use holdfast_metadata::{Metadata, MetadataConfig};
-use holdfast_types::{ClusterId, SystemClock};
+use holdfast_types::{ClusterId, ManualClock, SystemClock};
 
 use super::journal::{
     CLUSTER, Journaled, content, image, image_of, restore as restore_from_drives, runtime,
 };
 use super::postgres_server;
-use super::world::{HOUR_MS, World, region};
+use super::world::{HOUR_MS, Place, START_MS, World, region};
 
 super::on_both! {
     what_a_backup_knows_is_not_swept_before_it_expires,
@@ -250,6 +250,31 @@ fn a_damaged_backup_or_one_of_another_cluster_changes_nothing() {
             "{damaged:?}"
         );
         assert_eq!(fs::read(&target).unwrap(), b"kept");
+    });
+}
+
+/// What a restore has brought back may be older than what is on the drives.
+#[test]
+fn nothing_is_destroyed_before_a_restore_is_confirmed() {
+    runtime().block_on(async {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let world = World::new(Place::Sqlite(Arc::clone(&folder))).await;
+        world.bucket("b").await;
+        world.put("b", "k", 5, "etag").await;
+        world.delete("b", "k").await;
+        let file = backed_up(&world.metadata, folder.path().join("backup")).await;
+        let target = folder.path().join("restored.db");
+        let into = RestoreInto::Sqlite(target.clone());
+        restored(&file, into).await.unwrap();
+
+        let config = MetadataConfig::new(format!("sqlite:{}", target.display()));
+        let clock = Arc::new(ManualClock::new(START_MS + 2 * HOUR_MS));
+        let metadata = Metadata::open(&config, region(), clock).await.unwrap();
+        assert_eq!(metadata.reconcile_pending().await.unwrap(), Some(1));
+        let due = || async { metadata.due_garbage(None, 10).await.unwrap() };
+        assert_eq!(due().await, []);
+        assert!(metadata.confirm_reconciled().await.unwrap());
+        assert_eq!(due().await.len(), 1);
     });
 }
 
