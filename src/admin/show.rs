@@ -411,7 +411,7 @@ mod tests {
         };
         let text = status(&view);
         for part in [
-            "degraded, on 2 of 3 drives, term 5, 2.0 KiB since its last image",
+            "degraded, on 2 of 3 drives, term 5, 2.00 KiB since its last image",
             "! the metadata was restored on 2000-02-29: nothing is destroyed until",
             "0.1.0, up 3 d 2 h",
             "reads only",

@@ -94,10 +94,13 @@ async fn taken(metadata: &Metadata, file: PathBuf) -> PathBuf {
     file
 }
 
-/// What `backups list` says: each backup's place and length.
+/// What `backups list` says: each backup's place and length, in the order of places: two that were
+/// taken within a millisecond are as old as each other.
 async fn listed(metadata: &Metadata) -> Vec<(String, u64)> {
     let backups = metadata.backups().await.unwrap().into_iter();
-    backups.map(|backup| (backup.place, backup.bytes)).collect()
+    let mut listed: Vec<_> = backups.map(|backup| (backup.place, backup.bytes)).collect();
+    listed.sort();
+    listed
 }
 
 /// The image was taken before anybody knew that it would become whole.
