@@ -88,7 +88,8 @@ pub(crate) fn refuse_lost_database(data: &DataFolder) -> anyhow::Result<()> {
 fn lost_database(data: &DataFolder, path: &Path, identity: DriveIdentity) -> anyhow::Error {
     anyhow::anyhow!(
         "{} is a drive of cluster {}, and {} knows no such cluster: without its database what is \
-         on the drives can't be read. Put the database back, or use another --data folder",
+         on the drives can't be read. Put the database back, or restore a backup (`holdfast admin \
+         metadata recover-backup` lists those that lie on the drives), or use another --data folder",
         path.display(),
         identity.cluster,
         data.database().display()
